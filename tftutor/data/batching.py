@@ -75,8 +75,9 @@ def length_buckets(
 ) -> list[list[int]]:
     """Indices of `pairs` cut into batches of nearly equal lengths; each index occurs once.
 
-    Pairs are ordered by (source length, target length), equal ones at random, cut into batches, and the batches are put
-    in random order. Which words meet in a batch thus changes with the epoch while almost nothing is padded.
+    Pairs are ordered by source length; within one source length by target length, rising and falling in turn, so that
+    neighbours stay alike where the source length changes; equal ones at random. The line is cut into batches, and these
+    are put in random order. Which words meet in a batch thus changes with the epoch while almost nothing is padded.
 
     Args:
         pairs: examples.
@@ -95,7 +96,7 @@ def length_buckets(
     # raw output of PCG64: unlike `Generator.permutation`, the same in every version of numpy
     bits = np.random.PCG64(np.random.SeedSequence([seed, epoch]))
     ties = bits.random_raw(n) if shuffle else np.arange(n)
-    order = np.lexsort((ties, tgt_len, src_len))
+    order = np.lexsort((ties, np.where(src_len % 2, -tgt_len, tgt_len), src_len))
     starts = np.arange(0, n, batch_size)
     if shuffle:
         starts = starts[np.argsort(bits.random_raw(len(starts)), kind="stable")]
@@ -115,14 +116,11 @@ def shard(batches: Sequence[Sequence[int]], rank: int, world_size: int) -> list[
 
 def collate(pairs: Sequence[Pair]) -> Batch:
     """Pad pairs to a batch; an empty sequence gives a batch of no rows."""
-    n = len(pairs)
     src, src_valid = _pad([pair[0] for pair in pairs])
     tgt_out, tgt_valid = _pad([pair[1] for pair in pairs])
     tgt_in = np.empty_like(tgt_out)
     tgt_in[:, 0] = BOS
-    tgt_in[:, 1:] = tgt_out[:, :-1]
-    if n:
-        tgt_in[tgt_in == EOS] = PAD
+    tgt_in[:, 1:] = np.where(tgt_valid[:, 1:], tgt_out[:, :-1], PAD)
     return Batch(*map(torch.from_numpy, (src, src_valid, tgt_in, tgt_out, tgt_valid)))
 
 
