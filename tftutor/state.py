@@ -28,6 +28,7 @@ class KVCache:
     def __init__(self, batch_size: int, n_kv_heads: int, max_len: int, d_head: int, *, like: Tensor) -> None:
         shape = (batch_size, n_kv_heads, max_len, d_head)
         self._buffers = KV(like.new_zeros(shape), like.new_zeros(shape))
+        self._used = 0  # slots that hold anything in any row
 
     def append(self, new: KV, slots: Slots) -> KV:
         """Store `new` (B, G, T, Dh) where `slots` says and return everything so far, (B, G, S, Dh).
@@ -43,15 +44,23 @@ class KVCache:
             else:
                 row, column = slots.valid.nonzero(as_tuple=True)  # (real,), (real,)
                 buffer[row, :, slots.query_pos[row, column]] = fresh[row, :, column]
+        self._used = max(self._used, slots.stop)
         return KV(*(buffer[:, :, : slots.stop] for buffer in self._buffers))
 
     def reorder(self, rows: Tensor) -> None:
         """Row i becomes the old row rows[i]; `rows` may repeat or leave out rows."""
-        self._buffers = KV(*(buffer[rows] for buffer in self._buffers))
+        if len(rows) != len(self._buffers.keys):
+            shape = (len(rows), *self._buffers.keys.shape[1:])
+            old, self._buffers = self._buffers, KV(*(buffer.new_zeros(shape) for buffer in self._buffers))
+        else:
+            old = self._buffers
+        for buffer, source in zip(self._buffers, old, strict=True):  # only what is in use is worth copying
+            buffer[:, :, : self._used] = source[rows, :, : self._used]
 
     def admit(self, other: KVCache) -> None:
         """Append the rows of `other` after the rows here."""
         self._buffers = KV(*(torch.cat(pair) for pair in zip(self._buffers, other._buffers, strict=True)))
+        self._used = max(self._used, other._used)
 
     @property
     def nbytes(self) -> int:
