@@ -23,7 +23,7 @@ def build_attention(cfg: BlockConfig) -> MultiHeadAttention:
         d_head=cfg.d_head,
         scale=cfg.scale,
         bias=cfg.bias,
-        dropout=cfg.dropout,
+        dropout=cfg.attn_dropout,
     )
 
 

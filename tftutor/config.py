@@ -34,11 +34,12 @@ class BlockConfig:
     norm_order: NormOrder = "pre"
     norm_eps: float = 1e-5
     activation: Activation = "relu"
-    dropout: float = 0.0  # probability
+    dropout: float = 0.0  # probability, on embeddings and on each sub-layer's output (Vaswani et al. 2017, section 5.4)
+    attn_dropout: float = 0.0  # probability, on attention weights (GPT-2, BERT, T5; the 2017 paper has none)
 
     def __post_init__(self) -> None:
         expect_positive(d_model=self.d_model, n_heads=self.n_heads, d_ff=self.d_ff, norm_eps=self.norm_eps)
-        expect_probability(dropout=self.dropout)
+        expect_probability(dropout=self.dropout, attn_dropout=self.attn_dropout)
         expect_choice("norm", self.norm, get_args(Norm))
         expect_choice("norm_order", self.norm_order, get_args(NormOrder))
         expect_choice("activation", self.activation, get_args(Activation))
@@ -173,6 +174,7 @@ def t5_small(vocab_size: int = 32_128, **changes: Any) -> EncoderDecoderConfig:
         norm_eps=1e-6,
         activation="relu",
         dropout=0.1,
+        attn_dropout=0.1,
     )
     cfg = EncoderDecoderConfig(
         block=block,
@@ -190,7 +192,7 @@ def t5_small(vocab_size: int = 32_128, **changes: Any) -> EncoderDecoderConfig:
 
 def gpt2_small(vocab_size: int = 50_257, **changes: Any) -> GPTConfig:
     """GPT-2 small (Radford et al. 2019, table 2): pre-norm LayerNorm, tanh GELU, learned positions."""
-    block = BlockConfig(d_model=768, n_heads=12, d_ff=3072, activation="gelu_tanh", dropout=0.1)
+    block = BlockConfig(d_model=768, n_heads=12, d_ff=3072, activation="gelu_tanh", dropout=0.1, attn_dropout=0.1)
     cfg = GPTConfig(block=block, vocab_size=vocab_size, n_layers=12, max_len=1024, positions="learned")
     return dataclasses.replace(cfg, **changes)
 
@@ -222,7 +224,14 @@ def llama_shape(vocab_size: int = 128_256, **changes: Any) -> GPTConfig:
 def bert_base(vocab_size: int = 30_522, **changes: Any) -> BertConfig:
     """BERT base (Devlin et al. 2019, section 3): post-norm, exact GELU, learned positions."""
     block = BlockConfig(
-        d_model=768, n_heads=12, d_ff=3072, norm_order="post", norm_eps=1e-12, activation="gelu", dropout=0.1
+        d_model=768,
+        n_heads=12,
+        d_ff=3072,
+        norm_order="post",
+        norm_eps=1e-12,
+        activation="gelu",
+        dropout=0.1,
+        attn_dropout=0.1,
     )
     cfg = BertConfig(block=block, vocab_size=vocab_size, n_layers=12, positions="learned")
     return dataclasses.replace(cfg, **changes)

@@ -59,11 +59,10 @@ class FeedForward(nn.Module):
         self.activation = {"relu": nn.ReLU(), "gelu": nn.GELU(), "gelu_tanh": nn.GELU(approximate="tanh")}[
             cfg.activation
         ]
-        self.dropout = nn.Dropout(cfg.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., D) -> (..., D)."""
-        return self.down_proj(self.dropout(self.activation(self.up_proj(x))))
+        return self.down_proj(self.activation(self.up_proj(x)))
 
 
 class GatedFeedForward(nn.Module):
@@ -78,11 +77,10 @@ class GatedFeedForward(nn.Module):
         self.up_proj = nn.Linear(cfg.d_model, cfg.d_ff, bias=cfg.bias)
         self.down_proj = nn.Linear(cfg.d_ff, cfg.d_model, bias=cfg.bias)
         self.activation = {"swiglu": nn.SiLU(), "geglu": nn.GELU(approximate="tanh")}[cfg.activation]
-        self.dropout = nn.Dropout(cfg.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., D) -> (..., D)."""
-        return self.down_proj(self.dropout(self.activation(self.gate_proj(x)) * self.up_proj(x)))
+        return self.down_proj(self.activation(self.gate_proj(x)) * self.up_proj(x))
 
 
 def build_norm(cfg: BlockConfig) -> LayerNorm | RMSNorm:

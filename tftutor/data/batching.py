@@ -46,6 +46,7 @@ class Batch:
         return int(self.tgt_valid.sum())
 
     def __len__(self) -> int:
+        """The number of rows B."""
         return self.src.shape[0]
 
     def to(self, device: torch.device | str) -> Batch:

@@ -82,5 +82,5 @@ def hold_out(entries: Iterable[Entry], *, percent: int = 5) -> tuple[list[Entry]
 
 def _bucket(word: str, n: int) -> int:
     """A number in 0..n-1 that depends on the lower-cased word alone."""
-    digest = hashlib.sha256(word.lower().encode("utf-8")).digest()
+    digest = hashlib.sha256(word.lower().encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(digest[:8], "big") % n

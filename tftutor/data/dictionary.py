@@ -23,9 +23,15 @@ _VARIANT = re.compile(r"(.+)\(\d+\)", re.DOTALL)
 _COMMENT = re.compile(r"(?:^|\s)#.*", re.DOTALL)
 _PLAIN = {symbol: symbol for symbol in PHONEMES.symbols[len(SPECIAL_SYMBOLS):]}
 _PLAIN |= {vowel + stress: vowel for vowel in VOWEL_SYMBOLS for stress in "012"}
-_LOOKALIKES = {"\u2018": "'", "\u2019": "'", "\u02bc": "'", "`": "'", "\u00b4": "'", "\u2010": "-", "\u2011": "-",
-               "\u2012": "-", "\u2013": "-", "\u2014": "-", "\u2212": "-", "_": "-", "\u00df": "ss", "\u00e6": "ae",
-               "\u0153": "oe", "\u00f8": "o", "\u0142": "l", "\u0111": "d", "\u00f0": "d", "\u00fe": "th", "\u0131": "i"}
+# what to write in place of quotes, dashes and letters that Unicode does not decompose
+_LOOKALIKES = {
+    **dict.fromkeys("\u2018\u2019\u02bc`\u00b4", "'"),
+    **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212_", "-"),
+    "\u00df": "ss", "\u00e6": "ae", "\u0153": "oe", "\u00f8": "o", "\u0142": "l", "\u0111": "d", "\u00f0": "d",
+    "\u00fe": "th", "\u0131": "i",
+}
+_ALPHABET = frozenset("abcdefghijklmnopqrstuvwxyz")
+_SPELLED = frozenset(LETTERS.symbols[len(SPECIAL_SYMBOLS):])
 
 
 class DictionaryError(ValueError):
@@ -93,14 +99,14 @@ def parse_dictionary(text: str, source: str) -> list[Entry]:
     Raises:
         DictionaryError: when there is no entry or a line is malformed.
     """
-    found: dict[str, dict[tuple[str, ...], None]] = {}
+    found: dict[str, list[tuple[str, ...]]] = {}
     for number, line in enumerate(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), start=1):
         parsed = _parse_line(line, source, number)
         if parsed is not None:
-            found.setdefault(parsed[0], {})[parsed[1]] = None
+            found.setdefault(parsed[0], []).append(parsed[1])
     if not found:
         raise DictionaryError(f"{source}: expected at least one line such as 'school S K UW L', got none")
-    return [Entry(word, tuple(pronunciations)) for word, pronunciations in found.items()]
+    return [Entry(word, tuple(dict.fromkeys(listed))) for word, listed in found.items()]
 
 
 def _parse_line(line: str, source: str, number: int) -> tuple[str, tuple[str, ...]] | None:
@@ -133,9 +139,8 @@ def _phoneme(field: str, source: str, number: int) -> str:
 
 
 def _short(text: str) -> str:
-    """A printable form of at most 40 characters."""
-    return ascii(text if len(text) <= 40 else text[:37] + "...") if not text.isprintable() else repr(
-        text if len(text) <= 40 else text[:37] + "...")
+    """A quoted form of about 40 characters at most, on one line."""
+    return repr(text if len(text) <= 40 else text[:37] + "...")
 
 
 def spelling_problem(word: str) -> tuple[str, str] | None:
@@ -149,17 +154,17 @@ def spelling_problem(word: str) -> tuple[str, str] | None:
     if len(word) > MAX_LETTERS:
         return (f"more than {MAX_LETTERS} letters",
                 f"expected at most {MAX_LETTERS} letters, got {len(word)}; give one word at a time")
-    wrong = next((c for c in word if c not in LETTERS), None)
+    wrong = next((c for c in word if c not in _SPELLED), None)
     if wrong is None:
-        if any(c.isalpha() for c in word):
+        if not _ALPHABET.isdisjoint(word):
             return None
         return "no letter", f"expected at least one letter a-z, got {word!r}"
-    allowed = f"expected the letters a-z, ' - and ., got {ascii(wrong) if not wrong.isprintable() else repr(wrong)}"
+    allowed = f"expected the letters a-z, ' - and ., got {wrong!r}"
     if wrong.isspace():
         return "white space", f"{allowed}; give one word at a time"
     if wrong.isdecimal():
         return "digit", f"{allowed}; write numbers out, such as four"
-    plain = _LOOKALIKES.get(wrong) or "".join(c for c in unicodedata.normalize("NFKD", wrong).lower() if c in LETTERS)
+    plain = _LOOKALIKES.get(wrong) or "".join(c for c in unicodedata.normalize("NFKD", wrong).lower() if c in _SPELLED)
     if plain:
         return ("accent or look-alike letter",
                 f"{allowed}; write {plain!r} in its place")

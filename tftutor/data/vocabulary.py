@@ -25,6 +25,7 @@ class Vocabulary:
     __slots__ = ("_ids", "_symbols")
 
     def __init__(self, symbols: Sequence[str]) -> None:
+        """Number the symbols; ValueError when one is empty, special or there twice."""
         self._symbols = (*SPECIAL_SYMBOLS, *symbols)
         for symbol in symbols:
             if not isinstance(symbol, str) or not symbol:
@@ -39,6 +40,7 @@ class Vocabulary:
         return self._symbols
 
     def __len__(self) -> int:
+        """The number of symbols V, the special ones included."""
         return len(self._symbols)
 
     def __contains__(self, symbol: object) -> bool:
@@ -46,12 +48,15 @@ class Vocabulary:
         return symbol in self._ids
 
     def __eq__(self, other: object) -> bool:
+        """Whether both have the same symbols with the same ids."""
         return isinstance(other, Vocabulary) and self._symbols == other._symbols
 
     def __hash__(self) -> int:
+        """Equal vocabularies have equal hashes."""
         return hash(self._symbols)
 
     def __repr__(self) -> str:
+        """The first symbols and the size."""
         first = ", ".join(repr(s) for s in self._symbols[len(SPECIAL_SYMBOLS):][:4])
         return f"Vocabulary([{first}, ...], {len(self)} symbols with the special ones)"
 
