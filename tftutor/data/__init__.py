@@ -13,10 +13,23 @@ from tftutor.data.dictionary import (
     read_dictionary,
     spellable,
 )
+from tftutor.data.report import DataStatus, data_report
+from tftutor.data.shakespeare import (
+    CHARACTERS,
+    TextSplits,
+    decode_text,
+    encode_text,
+    every_window,
+    load_plays,
+    load_shakespeare,
+    random_windows,
+)
 from tftutor.data.vocabulary import BOS, EOS, LETTERS, PAD, PHONEMES, Vocabulary
 
 __all__ = [
-    "BOS", "EOS", "LETTERS", "PAD", "PHONEMES", "Batch", "DictionaryError", "Entry", "Pair", "Spelled", "Splits",
-    "Vocabulary", "WordError", "check_word", "cmudict_left_out", "collate", "hold_out", "length_buckets",
-    "load_cmudict", "padding_share", "pairs_of", "read_dictionary", "shard", "spellable", "split", "split_of",
+    "BOS", "CHARACTERS", "EOS", "LETTERS", "PAD", "PHONEMES", "Batch", "DataStatus", "DictionaryError", "Entry", "Pair",
+    "Spelled", "Splits", "TextSplits", "Vocabulary", "WordError", "check_word", "cmudict_left_out", "collate",
+    "data_report", "decode_text", "encode_text", "every_window", "hold_out", "length_buckets", "load_cmudict",
+    "load_plays", "load_shakespeare", "padding_share", "pairs_of", "random_windows", "read_dictionary", "shard",
+    "spellable", "split", "split_of",
 ]

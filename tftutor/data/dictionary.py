@@ -66,17 +66,17 @@ def read_dictionary(path: str | PathLike[str]) -> list[Entry]:
     Raises:
         DictionaryError: when the file cannot be read, is not UTF-8, holds no entry, or a line is malformed.
     """
-    path = Path(path)
-    if path.is_dir():
-        raise DictionaryError(f"{path}: expected a dictionary file, got a directory")
+    source = str(path) if str(path).isprintable() else repr(str(path))
     try:
-        content = path.read_bytes()
+        content = Path(path).read_bytes()
+    except IsADirectoryError:
+        raise DictionaryError(f"{source}: expected a dictionary file, got a directory") from None
     except FileNotFoundError:
-        raise DictionaryError(f"{path}: expected a dictionary file, got a path where no file is") from None
+        raise DictionaryError(f"{source}: expected a dictionary file, got a path where no file is") from None
     except (OSError, ValueError) as error:      # ValueError: a path with a NUL character
         reason = getattr(error, "strerror", None) or error
-        raise DictionaryError(f"{path}: expected a dictionary file that can be read, got: {reason}") from None
-    return parse_dictionary(decode_utf8(content, str(path)), str(path))
+        raise DictionaryError(f"{source}: expected a dictionary file that can be read, got: {reason}") from None
+    return parse_dictionary(decode_utf8(content, source), source)
 
 
 def decode_utf8(content: bytes, source: str) -> str:
@@ -85,10 +85,11 @@ def decode_utf8(content: bytes, source: str) -> str:
     Raises:
         DictionaryError: when the bytes are not UTF-8; names the line.
     """
+    content = content.removeprefix(b"\xef\xbb\xbf")
     try:
-        return content.decode("utf-8-sig")
+        return content.decode("utf-8")
     except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
+        line = len(content[:error.start].replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n"))
         raise DictionaryError(f"{source}, line {line}: expected UTF-8 text, got byte 0x{content[error.start]:02x}; "
                               "save the file as UTF-8") from None
 
