@@ -77,6 +77,8 @@ def test_a_module_without_spec_counts_as_missing(monkeypatch: pytest.MonkeyPatch
 def test_one_altered_byte_is_refused(package: Path) -> None:
     good = hashlib.sha256(b"data").hexdigest()
     assert packages.verified_file("booby_trap", "deep/file.txt", good) == package
+    with pytest.raises(DataError, match="expected sha256"):
+        packages.verified_file("booby_trap", "deep/file.txt", good[:-1] + ("1" if good[-1] == "0" else "0"))
     package.write_bytes(b"dbta")
     with pytest.raises(DataError, match=f"booby_trap/deep/file.txt: expected sha256 {good[:12]}") as caught:
         packages.verified_file("booby_trap", "deep/file.txt", good)

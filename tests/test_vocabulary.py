@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from tftutor.data.vocabulary import BOS, EOS, LETTERS, PAD, PHONEMES, Vocabulary
 
-symbol_lists = st.lists(st.text(min_size=1, max_size=4).filter(lambda s: not s.startswith("<")), unique=True, max_size=9)
+ordinary = st.text(min_size=1, max_size=4).filter(lambda symbol: not symbol.startswith("<"))
+symbol_lists = st.lists(ordinary, unique=True, max_size=9)
 
 
 def test_special_symbols_come_first_everywhere() -> None:

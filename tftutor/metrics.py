@@ -133,7 +133,7 @@ def bootstrap_interval(
 
 def perplexity(nats: float) -> float:
     """How many equally likely choices `nats`, the mean negative log-likelihood per token, is worth: exp(nats)."""
-    return math.exp(_expect_nats(nats)) if nats < 709 else math.inf
+    return math.inf if nats > 709 else math.exp(_expect_nats(nats))     # exp(710) is no float any more
 
 
 def bits_per_character(nats: float) -> float:

@@ -53,7 +53,7 @@ def split_of(word: str) -> str:
     The first 8 bytes of the sha256 of the lower-cased word, as a big-endian integer, modulo 10: 0-7 train, 8 dev,
     9 test. It depends on the word alone, so all pronunciations of a word are on one side, in any dictionary.
     """
-    bucket = _bucket(word, 10)
+    bucket = _hash(word) % 10
     return "train" if bucket < 8 else "dev" if bucket == 8 else "test"
 
 
@@ -66,21 +66,28 @@ def split(entries: Iterable[Entry]) -> Splits:
 
 
 def hold_out(entries: Iterable[Entry], *, percent: int = 5) -> tuple[list[Entry], list[Entry]]:
-    """Divide entries into the rest and about `percent` % of the words, chosen by the same hash as `split_of`.
+    """Divide entries into the rest and about `percent` % of the words, chosen by a hash that `split_of` does not use.
+
+    Of two entries or more at least one is held out and at least one is left.
 
     Returns:
         (rest, held out), each in the order of `entries`.
     """
     if not 0 < percent < 100:
         raise ValueError(f"percent: expected 1..99, got {percent}")
-    rest: list[Entry] = []
-    held_out: list[Entry] = []
-    for entry in entries:
-        (held_out if _bucket(entry.word, 100) >= 100 - percent else rest).append(entry)
-    return rest, held_out
+    entries = list(entries)
+    hashes = [_hash(entry.word, first=8) for entry in entries]
+    chosen = [value % 100 < percent for value in hashes]
+    if len(entries) > 1 and len(set(chosen)) == 1:      # all or none: let the smallest hash decide
+        smallest = hashes.index(min(hashes))
+        chosen = [i == smallest for i in range(len(entries))]
+    elif len(entries) == 1:
+        chosen = [False]
+    rest = [entry for entry, out in zip(entries, chosen, strict=True) if not out]
+    return rest, [entry for entry, out in zip(entries, chosen, strict=True) if out]
 
 
-def _bucket(word: str, n: int) -> int:
-    """A number in 0..n-1 that depends on the lower-cased word alone."""
+def _hash(word: str, *, first: int = 0) -> int:
+    """8 bytes of the sha256 of the lower-cased word, from byte `first`, as a big-endian integer."""
     digest = hashlib.sha256(word.lower().encode("utf-8", "surrogatepass")).digest()
-    return int.from_bytes(digest[:8], "big") % n
+    return int.from_bytes(digest[first:first + 8], "big")
