@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from tftutor.attention import MultiHeadAttention
 from tftutor.config import BlockConfig
-from tftutor.layers import FeedForward, GatedFeedForward, build_ffn, build_norm
+from tftutor.layers import Dropout, FeedForward, GatedFeedForward, build_ffn, build_norm
 from tftutor.positions import PositionInputs
 from tftutor.state import KV, KVCache, Slots
 
@@ -45,7 +45,7 @@ class Block(nn.Module):
         self.attn = build_attention(cfg)
         self.norm_ffn = build_norm(cfg)
         self.ffn = build_ffn(cfg)
-        self.dropout = nn.Dropout(cfg.dropout)
+        self.dropout = Dropout(cfg.dropout)
 
     def add(self, x: Tensor, norm: nn.Module, sublayer: Callable[[Tensor], Tensor]) -> Tensor:
         """One sub-layer with its residual connection and norm: (B, T, D) -> (B, T, D)."""

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from tftutor.blocks import Block, init_weights
 from tftutor.checks import expect_tokens, expect_valid
 from tftutor.config import BertConfig
-from tftutor.layers import LayerNorm, build_norm
+from tftutor.layers import Dropout, LayerNorm, build_norm
 from tftutor.masks import count_positions, padding_mask
 from tftutor.positions import build_positions
 
@@ -49,7 +49,7 @@ class Bert(nn.Module):
         self.segments = nn.Embedding(cfg.n_segments, block.d_model) if cfg.n_segments else None
         self.positions = build_positions(cfg, bidirectional=True)
         self.norm_embed = build_norm(block) if cfg.norm_embed else nn.Identity()
-        self.dropout = nn.Dropout(block.dropout)
+        self.dropout = Dropout(block.dropout)
         self.blocks = nn.ModuleList(Block(block) for _ in range(cfg.n_layers))
         self.norm_final = build_norm(block) if block.norm_order == "pre" else nn.Identity()
         self.head = MaskedLMHead(cfg, self.embed.weight)

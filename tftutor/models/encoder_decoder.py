@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from tftutor.blocks import Block, DecoderBlock, init_weights
 from tftutor.checks import expect_mask, expect_shape, expect_tokens, expect_valid
 from tftutor.config import EncoderDecoderConfig
-from tftutor.layers import build_norm
+from tftutor.layers import Dropout, build_norm
 from tftutor.masks import causal_mask, count_positions, padding_mask
 from tftutor.positions import PositionScheme, build_positions
 from tftutor.state import KV, DecoderState, KVCache, Slots
@@ -25,7 +25,7 @@ class Embedding(nn.Module):
         self.tokens = nn.Embedding(vocab_size, d_model)
         self.positions = positions
         self.scale = math.sqrt(d_model) if cfg.embed_scale else 1.0
-        self.dropout = nn.Dropout(cfg.block.dropout)
+        self.dropout = Dropout(cfg.block.dropout)
 
     def forward(self, tokens: Tensor, pos: Tensor) -> Tensor:
         """Ids (B, T) at positions (T,) or (B, T) -> (B, T, D)."""

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from tftutor.blocks import Block, init_weights
 from tftutor.checks import expect_tokens, expect_valid
 from tftutor.config import GPTConfig
-from tftutor.layers import build_norm
+from tftutor.layers import Dropout, build_norm
 from tftutor.masks import causal_mask, count_positions
 from tftutor.positions import build_positions
 from tftutor.state import DecoderState, KVCache
@@ -26,7 +26,7 @@ class GPT(nn.Module):
         d_model = cfg.block.d_model
         self.embed = nn.Embedding(cfg.vocab_size, d_model)
         self.positions = build_positions(cfg, bidirectional=False)
-        self.dropout = nn.Dropout(cfg.block.dropout)
+        self.dropout = Dropout(cfg.block.dropout)
         self.blocks = nn.ModuleList(Block(cfg.block) for _ in range(cfg.n_layers))
         self.norm_final = build_norm(cfg.block) if cfg.final_norm else nn.Identity()
         self.unembed = nn.Linear(d_model, cfg.vocab_size, bias=False)

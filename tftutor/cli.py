@@ -1,0 +1,179 @@
+"""The command line: `tftutor pronounce`, `generate`, `train`, `evaluate`, `data`, `exercises`, `claims`.
+
+Heavy imports happen inside the commands, so that `--help` answers at once. Bad input ends in one line on standard
+error and exit code 2, never in a traceback.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+
+app = typer.Typer(
+    help="A Transformer course you can run: use, train and check the models behind the book.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+exercises_app = typer.Typer(help="The exercises of the course and your progress.", invoke_without_command=True)
+app.add_typer(exercises_app, name="exercises")
+
+Command = TypeVar("Command", bound=Callable[..., None])
+
+ModelOption = Annotated[str, typer.Option("--model", "-m", help="A shipped checkpoint's name, or a path to one.")]
+
+
+def _plain_errors(command: Command) -> Command:
+    """Turn the package's one-line errors into one line on standard error and exit code 2."""
+
+    @functools.wraps(command)
+    def wrapped(*args: object, **kwargs: object) -> None:
+        try:
+            command(*args, **kwargs)
+        except (ValueError, OSError, RuntimeError) as error:
+            _fail(str(error))
+        except KeyboardInterrupt:
+            typer.echo("interrupted", err=True)
+            raise typer.Exit(130) from None
+
+    return wrapped
+
+
+def _fail(message: str) -> None:
+    typer.echo(f"tftutor: {' '.join(message.split())}", err=True)
+    raise typer.Exit(2)
+
+
+@app.command("pronounce")
+@_plain_errors
+def pronounce_command(
+    words: Annotated[list[str] | None, typer.Argument(help="Words to pronounce; none: read standard input.")] = None,
+    file: Annotated[Path | None, typer.Option("--file", "-f", help="Read words from this file, one or more a line.")] = None,
+    model: ModelOption = "g2p",
+    beam: Annotated[int, typer.Option(min=1, help="Continuations kept while searching; 1 is greedy decoding.")] = 5,
+    n_best: Annotated[int, typer.Option("--n-best", "-n", min=1, help="Show this many pronunciations, with probabilities.")] = 1,
+) -> None:
+    """Write how WORDS are pronounced, in the 39 phonemes of the CMU dictionary.
+
+    One line a word: the word, a tab, its phonemes. With --n-best there is one line a pronunciation, with its probability
+    between. Words the model cannot spell are reported on standard error, the rest still come out; exit code 2 then.
+
+        tftutor pronounce school photograph
+
+        tftutor pronounce --n-best 3 read
+
+        cat words.txt | tftutor pronounce
+    """
+    from tftutor.data import WordError, check_word
+    from tftutor.serialization import load
+    from tftutor.tasks import pronounce
+
+    if n_best > beam:
+        raise ValueError(f"--n-best: expected at most the beam width {beam}, got {n_best}; raise --beam")
+    network, _ = load(model)
+    refused = False
+    for batch in _batches(_read_words(words, file), 256):
+        spelled = []
+        for word in batch:
+            try:
+                spelled.append(check_word(word))
+            except WordError as error:
+                refused = True
+                typer.echo(f"tftutor: {error}", err=True)
+        for word, found in zip(spelled, pronounce(network, spelled, n_beams=beam, n_best=n_best), strict=True):
+            for candidate in found:
+                phonemes = " ".join(candidate.phonemes)
+                middle = f"\t{candidate.probability:.3f}" if n_best > 1 else ""
+                typer.echo(f"{word}{middle}\t{phonemes}")
+    if refused:
+        raise typer.Exit(2)
+
+
+def _read_words(words: list[str] | None, file: Path | None) -> Iterator[str]:
+    """Words of the arguments, then of the file; of standard input when there are neither."""
+    if words:
+        yield from words
+    if file is not None:
+        yield from _split_lines(file.read_bytes(), str(file))
+    elif not words:
+        if sys.stdin.isatty():
+            raise ValueError("words: expected words to pronounce, got none; try: tftutor pronounce school")
+        yield from _split_lines(sys.stdin.buffer.read(), "standard input")
+
+
+def _split_lines(content: bytes, source: str) -> list[str]:
+    try:
+        return content.decode("utf-8").split()
+    except UnicodeDecodeError:
+        raise ValueError(f"{source}: expected UTF-8 text, got other bytes; convert the file to UTF-8") from None
+
+
+def _batches(items: Iterable[str], size: int) -> Iterator[list[str]]:
+    batch: list[str] = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+@app.command()
+@_plain_errors
+def generate(
+    prompt: Annotated[str, typer.Argument(help="Text to continue.")] = "\n",
+    model: ModelOption = "shakespeare",
+    length: Annotated[int, typer.Option(min=1, help="Characters to add.")] = 300,
+    temperature: Annotated[float, typer.Option(help="Below 1 safer, above 1 wilder; 0 takes the likeliest.")] = 0.8,
+    top_k: Annotated[int | None, typer.Option(min=1, help="Draw from the k likeliest characters only.")] = None,
+    top_p: Annotated[float | None, typer.Option(help="Draw from the likeliest characters that hold this probability.")] = None,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same text.")] = 0,
+) -> None:
+    """Continue PROMPT with a small language model trained on Shakespeare's plays, character by character."""
+    from tftutor.serialization import load
+    from tftutor.tasks import continue_text
+
+    network, _ = load(model)
+    text = continue_text(
+        network, prompt, length=length, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed
+    )
+    typer.echo(prompt + text)
+
+
+@app.command()
+@_plain_errors
+def train(
+    recipe: Annotated[str, typer.Argument(help="Which model to train; `tftutor train list` names them all.")],
+    train_file: Annotated[Path | None, typer.Option("--train", help="Your dictionary instead of CMUdict, used whole.")] = None,
+    dev_file: Annotated[Path | None, typer.Option("--dev", help="Watch this one; without it 5 % of the training words.")] = None,
+    test_file: Annotated[Path | None, typer.Option("--test", help="Score this one at the end.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for checkpoints and log; default runs/RECIPE.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the state in the folder.")] = False,
+) -> None:
+    """Train a model by a named RECIPE; stop it at any time and go on with --resume.
+
+    Dictionaries hold a word, a tab or spaces, and its phonemes a line, like CMUdict. For several processes start it as
+    `torchrun --standalone --nproc-per-node 2 -m tftutor.cli train RECIPE`.
+    """
+    from tftutor.training.recipes import RECIPES
+    from tftutor.training.run import run_recipe
+
+    if recipe == "list":
+        for name, known in RECIPES.items():
+            typer.echo(f"{name:14} {known.summary}")
+        return
+    if recipe not in RECIPES:
+        raise ValueError(f"RECIPE: expected one of {', '.join(RECIPES)}, got {recipe!r}")
+    run_recipe(
+        RECIPES[recipe], train=train_file, dev=dev_file, test=test_file, out=out or Path("runs") / recipe, resume=resume
+    )
+
+
+if __name__ == "__main__":
+    app()
