@@ -44,11 +44,11 @@ def right(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 def _forgets_to_return(q: Tensor, k: Tensor, v: Tensor) -> None:
     weights = (q @ k.T / q.shape[-1] ** 0.5).softmax(dim=-1)
-    weights @ v  # noqa: B018
+    weights @ v
 
 
 def _returns_none(q: Tensor, k: Tensor, v: Tensor) -> None:
-    return None  # noqa: RET501, PLR1711
+    return None
 
 
 def _edits_its_input(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -63,18 +63,18 @@ def _never_ends(q: Tensor, k: Tensor, v: Tensor) -> None:
 
 def _catches_everything(q: Tensor, k: Tensor, v: Tensor) -> None:
     while True:
-        try:
+        try:  # noqa: SIM105 - as learners write it
             time.sleep(0.001)
-        except Exception:  # noqa: BLE001, S110
+        except Exception:
             pass
 
 
 def _catches_even_exits(q: Tensor, k: Tensor, v: Tensor) -> None:
     end = time.monotonic() + 4
     while time.monotonic() < end:
-        try:
+        try:  # noqa: SIM105
             time.sleep(0.001)
-        except BaseException:  # noqa: BLE001, S110
+        except BaseException:
             pass
 
 
@@ -96,7 +96,7 @@ def _leaves(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 def _floods(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     while True:
-        print("debug", q)
+        print("debug", q)  # noqa: T201
 
 
 class _Nasty:
@@ -202,7 +202,7 @@ def test_a_check_leaves_random_numbers_grad_mode_threads_and_output_alone(capsys
     def noisy(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         torch.manual_seed(7)
         torch.set_grad_enabled(False)
-        print("debug")
+        print("debug")  # noqa: T201
         return right(q, k, v)
 
     torch.manual_seed(5)
@@ -236,11 +236,11 @@ def test_a_stub_is_known_by_its_code() -> None:
 
     def passes(x):
         """Do something."""
-        pass  # noqa: PIE790
+        pass
 
     def says_none(x):
         """Do something."""
-        return None  # noqa: RET501, PLR1711
+        return None
 
     class Empty(nn.Module):
         def forward(self, x):
@@ -255,7 +255,7 @@ def test_a_stub_is_known_by_its_code() -> None:
     attempted = (says_none, lambda x: None, lambda x: x, Begun, Begun(), torch.softmax, None, 0, "", right)
     assert not any(is_stub(answer) for answer in attempted)
     namespace: dict[str, Any] = {}
-    exec('def stub(x):\n    "Doc."\n    ...\ndef begun(x):\n    y = x\n', namespace)  # noqa: S102 - no source to read
+    exec('def stub(x):\n    "Doc."\n    ...\ndef begun(x):\n    y = x\n', namespace)  # noqa: S102
     assert is_stub(namespace["stub"])
     assert not is_stub(namespace["begun"])
 

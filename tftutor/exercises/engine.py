@@ -155,7 +155,7 @@ def _does_the_same(exercise: Exercise, wrong: Any, cases: Sequence[Case], seen: 
 @contextlib.contextmanager
 def _undisturbed() -> Iterator[None]:
     """Keep the notebook's random numbers, threads and output as they were; every check draws the same numbers."""
-    python, numpy_state, n_threads = random.getstate(), np.random.get_state(), torch.get_num_threads()
+    python, numpy_state, n_threads = random.getstate(), np.random.get_state(), torch.get_num_threads()  # noqa: NPY002
     with (
         torch.random.fork_rng(devices=[]),
         contextlib.redirect_stdout(_Silence()),
@@ -164,13 +164,13 @@ def _undisturbed() -> Iterator[None]:
         torch.set_num_threads(1)  # the tensors are tiny
         torch.manual_seed(0)
         random.seed(0)
-        np.random.seed(0)
+        np.random.seed(0)  # noqa: NPY002 - learners may use it
         try:
             yield
         finally:
             torch.set_num_threads(n_threads)
             random.setstate(python)
-            np.random.set_state(numpy_state)
+            np.random.set_state(numpy_state)  # noqa: NPY002
 
 
 class _Silence(io.TextIOBase):

@@ -6,12 +6,12 @@ import contextlib
 import json
 import os
 import sys
-import tempfile
 import warnings
 from pathlib import Path
 from typing import NamedTuple
 
 from tftutor.exercises.registry import CHAPTERS, all_exercises
+from tftutor.serialization import write_json
 
 
 class Row(NamedTuple):
@@ -49,16 +49,7 @@ def record(exercise_id: str, *, solved: bool) -> None:
     with contextlib.suppress(OSError, RuntimeError):  # RuntimeError: no home directory
         attempts, before = _read(exercise_id) or (0, False)
         entry = {"version": 1, "exercise": exercise_id, "attempts": attempts + 1, "solved": solved or before}
-        path = _file(exercise_id)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump(entry, file)
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        write_json(_file(exercise_id), entry)
 
 
 def _read(exercise_id: str) -> tuple[int, bool] | None:

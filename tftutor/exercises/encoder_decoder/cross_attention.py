@@ -123,8 +123,8 @@ CROSS_ATTENTION = Exercise(
         Wrong(
             name="keys from x",
             answer=_cross_variant(k_from="x"),
-            hint="a weight found by matching one sequence is applied to another: keys and values must describe the same "
-            "positions",
+            hint="a weight found by matching one sequence is applied to another: keys and values must describe the "
+            "same positions",
         ),
         Wrong(
             name="values from x",
@@ -172,5 +172,6 @@ CROSS_ATTENTION = Exercise(
             hint="w_k and w_v have changed places",
         ),
     ),
-    notice="T and S differ, and so does the mask from the one in self-attention: its last axis counts source positions.",
+    notice="T and S differ, and so does the mask from the one in self-attention: its last axis counts source "
+    "positions.",
 )

@@ -133,8 +133,8 @@ DECODE = Exercise(
         Wrong(
             name="masks swapped",
             answer=variant_of(_run_decoder, masks=lambda s, t: (s, t)),
-            hint="the two masks have changed places, which only goes unnoticed when S equals T: a mask's last axis counts "
-            "keys, so which keys does each site look at?",
+            hint="the two masks have changed places, which only goes unnoticed when S equals T: a mask's last axis "
+            "counts keys, so which keys does each site look at?",
         ),
         Wrong(
             name="target mask at both sites",
@@ -154,7 +154,8 @@ DECODE = Exercise(
         Wrong(
             name="no source mask",
             answer=variant_of(_run_decoder, masks=lambda s, t: (t, None)),
-            hint="encoding without padding is not enough: cross-attention reads the memory of padding unless told not to",
+            hint="encoding without padding is not enough: cross-attention reads the memory of padding unless told "
+            "not to",
         ),
         Wrong(
             name="no masks",

@@ -114,8 +114,8 @@ ENCODE = Exercise(
         Wrong(
             name="a copy of decode",
             answer=variant_of(_run_encoder, embed="tgt", blocks="decoder", norm="decoder"),
-            hint="this is decode under another name: the encoder has its own embedding, blocks and norm, and no memory to "
-            "look at",
+            hint="this is decode under another name: the encoder has its own embedding, blocks and norm, and no "
+            "memory to look at",
         ),
         Wrong(
             name="the decoder's blocks",
@@ -165,13 +165,14 @@ ENCODE = Exercise(
         Wrong(
             name="one vector for the whole source",
             answer=lambda model, src, src_mask: encode(model, src, src_mask).mean(dim=1),
-            hint="this squeezes the source through one vector, whatever its length: the decoder wants one per token, to "
-            "choose from",
+            hint="this squeezes the source through one vector, whatever its length: the decoder wants one per token, "
+            "to choose from",
         ),
         Wrong(
             name="blocks side by side",
             answer=variant_of(_run_encoder, chained=False),
-            hint="every block gets the embeddings again, so only the last one counts: each continues from the one before",
+            hint="every block gets the embeddings again, so only the last one counts: each continues from the one "
+            "before",
         ),
     ),
     notice="The result is not one vector but one per token; it is computed once, however long the answer becomes.",

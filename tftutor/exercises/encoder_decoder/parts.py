@@ -34,7 +34,7 @@ class Parts(nn.Module):
 
 
 def lengths_to_valid(lengths: Sequence[int]) -> Tensor:
-    """bool (B, S): True for the first lengths[b] positions of row b."""
+    """Bool (B, S): True for the first lengths[b] positions of row b."""
     return torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
 
 

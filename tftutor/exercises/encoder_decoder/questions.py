@@ -43,12 +43,15 @@ COUNT_NORMS = Exercise(
     properties=(equals("the count is right", count_norms, hint="write down the sub-layers of one block of each kind"),),
     wrong=(
         _count_wrong("one per layer", 1, 1, 2, "a norm stands at every sub-layer, not once at the end of a layer"),
-        _count_wrong("one per layer, no final", 1, 1, 0, "a norm stands at every sub-layer; and what does final_norm add?"),
+        _count_wrong("one per layer, no final", 1, 1, 0,
+                     "a norm stands at every sub-layer; and what does final_norm add?"),
         _count_wrong("no cross-attention", 2, 2, 2, "a decoder layer has a sub-layer more than an encoder layer"),
-        _count_wrong("cross-attention everywhere", 3, 3, 2, "an encoder layer has nothing to look at but its own input"),
+        _count_wrong("cross-attention everywhere", 3, 3, 2,
+                     "an encoder layer has nothing to look at but its own input"),
         _count_wrong("no final norms", 2, 3, 0, "with final_norm, something follows the last layer of a stack"),
         _count_wrong("one final norm", 2, 3, 1, "there are two stacks, and the memory is normalised too"),
-        _count_wrong("always final norms", 2, 3, 2, "the 2017 paper has no norm after the stacks: look at the third argument",
+        _count_wrong("always final norms", 2, 3, 2,
+                     "the 2017 paper has no norm after the stacks: look at the third argument",
                      always=True),
         _count_wrong("stacks exchanged", 3, 2, 2, "which of the two kinds of layer has three sub-layers?"),
     ),
@@ -67,8 +70,8 @@ PREDICT_ZERO_MEMORY = Exercise(
         Wrong(
             name="a: NaN",
             answer="a",
-            hint="equal scores are no problem for a softmax: it hands out equal shares. Only a row in which everything is "
-            "masked has nothing to share",
+            hint="equal scores are no problem for a softmax: it hands out equal shares. Only a row in which "
+            "everything is masked has nothing to share",
         ),
         Wrong(
             name="c: still differ a little",
@@ -135,8 +138,8 @@ BREAK_SWAPPED_MASKS = Exercise(
         Wrong(
             name="different lengths",
             answer=(5, 3),
-            hint="here torch complains, which is lucky: for which S and T do (B, 1, 1, S) and (1, 1, T, T) both fit in the "
-            "other's place?",
+            hint="here torch complains, which is lucky: for which S and T do (B, 1, 1, S) and (1, 1, T, T) both fit "
+            "in the other's place?",
             recognise=lambda answer: len(set(_read_sizes(answer))) == 2,
         ),
     ),

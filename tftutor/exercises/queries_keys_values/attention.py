@@ -103,8 +103,8 @@ ATTENTION = Exercise(
         Wrong(
             name="keys not transposed",
             answer=_attention_variant(scores=lambda q, k: q @ k),
-            hint="the scores are a table with one row per query and one column per key: q @ k pairs other axes, and only "
-            "runs when the sizes happen to fit",
+            hint="the scores are a table with one row per query and one column per key: q @ k pairs other axes, and "
+            "only runs when the sizes happen to fit",
         ),
         Wrong(
             name="product the other way round",
@@ -129,7 +129,8 @@ ATTENTION = Exercise(
         Wrong(
             name="divided by D",
             answer=_attention_variant(scale=lambda q, k: 1 / q.shape[-1]),
-            hint="a sum of D independent terms spreads like the root of D, not like D itself: the scores are now too flat",
+            hint="a sum of D independent terms spreads like the root of D, not like D itself: the scores are now too "
+            "flat",
         ),
         Wrong(
             name="multiplied by the root",
@@ -143,9 +144,16 @@ ATTENTION = Exercise(
             hint="these are scores, some of them negative; what turns a row of scores into shares?",
         ),
         Wrong(
+            name="neither softmax nor scale",
+            answer=lambda q, k, v: q @ k.T @ v,
+            hint="two products alone are one linear map: what turns a row of scores into shares that sum to 1, and "
+            "what keeps the scores calm?",
+        ),
+        Wrong(
             name="softmax of unscaled scores, scaled afterwards",
             answer=lambda q, k, v: (q @ k.T).softmax(dim=-1) / math.sqrt(q.shape[-1]) @ v,
-            hint="the scale belongs inside the softmax: scaling the weights afterwards makes every row sum to less than 1",
+            hint="the scale belongs inside the softmax: scaling the weights afterwards makes every row sum to less "
+            "than 1",
         ),
         Wrong(
             name="weights returned",

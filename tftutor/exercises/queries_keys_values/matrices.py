@@ -146,21 +146,21 @@ BREAK_BASIS = Exercise(
         Wrong(
             name="rotation",
             answer=torch.tensor([[0.6, 0.8], [-0.8, 0.6]]),
-            hint="a rotation or a reflection turns queries and keys alike: lengths and angles survive, and so do scores. "
-            "What does not keep lengths and angles?",
+            hint="a rotation or a reflection turns queries and keys alike: lengths and angles survive, and so do "
+            "scores. What does not keep lengths and angles?",
             recognise=lambda answer: (
                 compare(torch.eye(2).double(), read_matrix(answer) @ read_matrix(answer).T) is None
             ),
         ),
         Wrong(
             name="three by three",
-            answer=2 * torch.eye(3),
+            answer=torch.diag(torch.tensor([2.0, 2.0, 2.0])),
             hint="queries have two features here: a is 2 by 2",
             recognise=lambda answer: read_matrix(answer).shape != (2, 2),
         ),
         Wrong(
             name="too small a change",
-            answer=torch.eye(2) * 1.01,
+            answer=torch.diag(torch.tensor([1.01, 1.01])),
             hint="the scores do change, but hardly: be bolder",
             recognise=lambda answer: read_matrix(answer).shape == (2, 2),
         ),

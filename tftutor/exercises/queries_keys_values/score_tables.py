@@ -97,16 +97,16 @@ TIED_SCORES = Exercise(
         Property(
             sentence="the verdict on this table is right",
             test=_right_verdict,
-            hint="write s_ij = a_i . a_j: what follows when i and j change places, and what is the sign of |c_1 a_1 + ... "
-            "+ c_N a_N|^2, whatever the numbers c?",
+            hint="write s_ij = a_i . a_j: what follows when i and j change places, and what is the sign of |c_1 a_1 "
+            "+ ... + c_N a_N|^2, whatever the numbers c?",
         ),
     ),
     wrong=(
         Wrong(
             name="only symmetry",
             answer=_symmetric,
-            hint="symmetry is necessary and not enough: [[1, 2], [2, 1]] would need two vectors of length 1 whose product "
-            "is 2",
+            hint="symmetry is necessary and not enough: [[1, 2], [2, 1]] would need two vectors of length 1 whose "
+            "product is 2",
         ),
         Wrong(
             name="only eigenvalues",
@@ -208,12 +208,14 @@ RISES = Exercise(
         Wrong(
             name="sign of g alone",
             answer=lambda p, g: g < 0,
-            hint="a helpful value can still lose: what counts is whether it helps more than the query's current mixture",
+            hint="a helpful value can still lose: what counts is whether it helps more than the query's current "
+            "mixture",
         ),
         Wrong(
             name="unweighted mean",
             answer=lambda p, g: g < g.mean(dim=-1, keepdim=True),
-            hint="the current mixture weights the values by p; a plain mean treats keys nobody looks at like the others",
+            hint="the current mixture weights the values by p; a plain mean treats keys nobody looks at like the "
+            "others",
         ),
         Wrong(
             name="mean over everything",
