@@ -171,8 +171,9 @@ class Exercise:
         """The source of the cell that learners fill in."""
         if self.takes == "value":
             return f"{self.answer} = ...\n"
-        doc = textwrap.indent(f'"""{inspect.getdoc(self.solution)}"""', "    ")
-        return f"def {self.answer}{inspect.signature(self.solution)}:\n{doc}\n    ...\n"
+        doc = inspect.getdoc(self.solution)
+        doc = textwrap.indent(f'"""{doc}\n"""' if "\n" in doc else f'"""{doc}"""', "    ")
+        return f"def {self.answer}({', '.join(inspect.signature(self.solution).parameters)}):\n{doc}\n    ...\n"
 
 
 def named_case(**args: Any) -> Case:

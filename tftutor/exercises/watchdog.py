@@ -22,7 +22,8 @@ def call_with_limit(work: Callable[[], Result], seconds: float) -> Result:
 
     The work runs in a thread of its own, so this serves any thread and any system. An endless loop in Python is ended
     by an exception raised inside it. A call that never returns to Python (a long sleep) is left behind in a thread that
-    does not keep the program alive.
+    does not keep the program alive. Only a loop inside C code that never lets other threads run, such as
+    sum(itertools.count()), cannot be ended from within; that takes an interrupt of the whole process.
     """
     outcome: dict[str, object] = {}
     done = threading.Event()

@@ -58,6 +58,9 @@ COUNT_NORMS = Exercise(
     notice="Pre-norm or post-norm, the count is the same: only the place relative to the addition differs.",
 )  # fmt: skip
 
+# Two words are decoded with the memory replaced by zeros and the same target prefix. The logits  (a) are NaN: there is
+# nothing to attend to; (b) are the same for both words and still differ between phonemes; (c) still differ a little
+# between the words; (d) are uniform: all phonemes equally likely.
 PREDICT_ZERO_MEMORY = Exercise(
     id="encoder-decoder/predict-zero-memory",
     title="Predict: the memory is replaced by zeros",
