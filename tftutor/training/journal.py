@@ -1,0 +1,77 @@
+"""What a training tells: a progress bar for people, and a log of one JSON object a line."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from tftutor.serialization import atomic_write
+
+
+class Journal:
+    """The bar on stderr and the log in a file; both are there in the main process only.
+
+    Args:
+        path: the log. Lines of steps after `done` are dropped: they were lost when the training was killed.
+        done: steps made before.
+        total: steps of the whole training.
+        write: whether to write the log.
+        show: whether to show a bar; the environment variable TFTUTOR_QUIET=1 hides it in any case.
+    """
+
+    def __init__(self, path: Path, *, done: int, total: int, write: bool, show: bool) -> None:
+        self.path = path
+        self.write = write
+        terminal = sys.stderr.isatty()
+        self.bar = tqdm(
+            total=total,
+            initial=done,
+            unit="step",
+            file=sys.stderr,
+            disable=not show or os.environ.get("TFTUTOR_QUIET") == "1",
+            mininterval=0.5 if terminal else 30.0,  # seconds
+            dynamic_ncols=terminal,
+        )
+        if write:
+            _drop_after(path, done)
+
+    def step(self) -> None:
+        """Count one update."""
+        self.bar.update()
+
+    def loss(self, loss: float, **values: float) -> None:
+        """Record the loss of the last steps."""
+        self.bar.set_postfix_str(f"loss {loss:.3f}", refresh=False)
+        self._append({"loss": round(loss, 5), **values})
+
+    def measures(self, measures: dict[str, float], **values: float) -> None:
+        """Record measures on dev."""
+        self._append({**values, **measures})
+        if not self.bar.disable:
+            named = (f"{name} {value:.4f}" for name, value in measures.items())
+            self.bar.write(f"step {values.get('step')}  " + "  ".join(named), file=sys.stderr)
+
+    def close(self) -> None:
+        """Take the bar away."""
+        self.bar.close()
+
+    def _append(self, values: dict[str, float]) -> None:
+        if self.write:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(values) + "\n")
+
+
+def _drop_after(path: Path, step: int) -> None:
+    """Keep the whole lines up to `step`."""
+    kept = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else ():
+        try:
+            if json.loads(line)["step"] <= step:
+                kept.append(line + "\n")
+        except (ValueError, KeyError, TypeError):
+            continue
+    atomic_write(path, lambda file: file.write("".join(kept).encode()))
