@@ -4,7 +4,7 @@ Each exercise is a module-level `Exercise`: a solution, inputs of many sizes, pr
 the wrong answers people really give, each with the hint it should trigger. Checks work offline and never look at
 stored progress.
 
-In a notebook an exercise is four things (a test compares them with the registry): a markdown cell with an `{exercise}`
+In a notebook an exercise is four things (a test compares them with the registry): a markdown cell, an `{exercise}`
 labelled `ex-qkv-attention`; a code cell with the stub, word for word `print(find_exercise("qkv/attention").stub())`; at
 its end `check("qkv/attention", attention)`; and a markdown cell with a folded `{solution} ex-qkv-attention` whose python
 block passes the check, given the notebook's imports.

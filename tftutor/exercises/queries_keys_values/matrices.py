@@ -85,8 +85,8 @@ DESIGN_W_Q = Exercise(
 )
 
 
-# What can W_Q make of a token whose features are all 0?  (a) after training, anything, for instance a 5; (b) only zeros;
-# (c) zeros, and a single feature that is 0 also stays 0 in every token; (d) that depends on W_Q.
+# What can W_Q make of a token whose features are all 0?  (a) after training, anything, such as a 5; (b) only zeros; (c)
+# zeros, and a single feature that is 0 also stays 0 in every token; (d) that depends on W_Q.
 PREDICT_ZERO_VECTOR = Exercise(
     id="qkv/predict-zero-vector",
     title="Predict: what becomes of a zero?",
