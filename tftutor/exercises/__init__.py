@@ -5,9 +5,9 @@ the wrong answers people really give, each with the hint it should trigger. Chec
 stored progress.
 
 In a notebook an exercise is four things (a test compares them with the registry): a markdown cell, an `{exercise}`
-labelled `ex-qkv-attention`; a code cell with the stub, word for word `print(find_exercise("qkv/attention").stub())`; at
-its end `check("qkv/attention", attention)`; and a markdown cell with a folded `{solution} ex-qkv-attention` whose python
-block passes the check, given the notebook's imports.
+labelled `ex-qkv-attention`; a code cell with the stub, word for word `print(find_exercise("qkv/attention").stub())`;
+at its end `check("qkv/attention", attention)`; and a markdown cell with a folded `{solution} ex-qkv-attention` whose
+python block passes the check, given the notebook's imports.
 
 A chapter's exercises live in a module or package here that defines `EXERCISES`; `registry.CHAPTERS` lists it under the
 first part of its ids. Cases come smallest first, with sizes that all differ, plus one with equal sizes where a mistake
