@@ -51,14 +51,15 @@ class Beams(NamedTuple):
 
 @contextmanager
 def inference(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients; the previous mode comes back afterwards."""
-    was_training = model.training
+    """Evaluation mode without gradients; afterwards every module is back in the mode it had."""
+    modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
         with torch.no_grad():
             yield
     finally:
-        model.train(was_training)
+        for module, training in modes:
+            module.training = training
 
 
 def keep_top_k(logits: Tensor, k: int) -> Tensor:
