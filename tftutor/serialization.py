@@ -6,6 +6,7 @@ the sha256 of the weights, so that the two files are known to belong together.
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import importlib
 import json
@@ -16,8 +17,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as safetensors_bytes
+from safetensors import SafetensorError
+from safetensors.torch import load as tensors_of_bytes
+from safetensors.torch import save as bytes_of_tensors
 from torch import Tensor, nn
 
 from tftutor import __version__
@@ -56,6 +58,13 @@ def atomic_write(path: str | os.PathLike[str], writer: Callable[[BinaryIO], obje
     _sync_folder(path.parent)
 
 
+def remove_leftovers(path: str | os.PathLike[str]) -> None:
+    """Remove what processes that were killed inside `atomic_write` left beside `path`."""
+    path = Path(path)
+    for part in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        part.unlink(missing_ok=True)
+
+
 def write_json(path: str | os.PathLike[str], data: Mapping[str, Any]) -> None:
     """Write `data` as indented JSON, atomically."""
     text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
@@ -66,7 +75,7 @@ def write_tensors(path: str | os.PathLike[str], tensors: Mapping[str, Tensor], a
     """Write named tensors and a JSON-ready description into one file, atomically, with a checksum."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(tensors.items())}
     metadata = {"about": json.dumps(about, allow_nan=False), "sha256": _digest(tensors)}
-    content = safetensors_bytes(tensors, metadata=metadata)
+    content = bytes_of_tensors(tensors, metadata=metadata)
     atomic_write(path, lambda file: file.write(content))
 
 
@@ -76,7 +85,7 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[
     Raises:
         CheckpointError: when the file is missing, truncated, damaged, or of another kind.
     """
-    tensors, metadata = _open_safetensors(Path(path))
+    tensors, metadata = _parse_safetensors(_read(path, "a safetensors file"), path)
     try:
         about, digest = json.loads(metadata["about"]), metadata["sha256"]
     except (KeyError, ValueError):
@@ -111,7 +120,7 @@ def save_model(
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
             raise CheckpointError(f"{name}: expected finite weights in {dtype}, got an infinite one or NaN")
         tensors[name] = tensor.contiguous()
-    content = safetensors_bytes(dict(sorted(tensors.items())), metadata={"format": "tftutor"})
+    content = bytes_of_tensors(dict(sorted(tensors.items())), metadata={"format": "tftutor"})
     full = {
         **card,
         "config": config_to_dict(model.cfg),
@@ -129,11 +138,9 @@ def read_card(path: str | os.PathLike[str]) -> dict[str, Any]:
     file = _stem(path)
     file = file.with_name(file.name + ".json")
     try:
-        card = json.loads(file.read_bytes())
-    except FileNotFoundError:
-        raise CheckpointError(f"{file}: expected the card of a checkpoint, got a path where no file is") from None
-    except OSError as error:
-        raise CheckpointError(f"{file}: expected a card that can be read, got: {error.strerror}") from None
+        card = json.loads(_read(file, "the card of a checkpoint"))
+    except CheckpointError:
+        raise
     except ValueError:
         raise CheckpointError(f"{file}: expected a card in JSON, got something else or a part of one") from None
     fields = card if isinstance(card, dict) else {}
@@ -157,8 +164,9 @@ def load_model(
     card = read_card(path)
     weights = _stem(path)
     weights = weights.with_name(weights.name + ".safetensors")
-    tensors, _ = _open_safetensors(weights)
-    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    content = _read(weights, "a safetensors file")
+    tensors, _ = _parse_safetensors(content, weights)
+    digest = hashlib.sha256(content).hexdigest()
     if digest != card["sha256"]:
         raise CheckpointError(
             f"{weights}: expected sha256 {card['sha256'][:12]}... as on its card, got {digest[:12]}...; "
@@ -220,17 +228,26 @@ def _own_tensors(model: nn.Module) -> dict[str, Tensor]:
     return own
 
 
-def _open_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """All tensors of a file, and its metadata."""
-    if not path.is_file():
-        raise CheckpointError(f"{path}: expected a safetensors file, got a path where no file is")
+def _read(path: str | os.PathLike[str], what: str) -> bytes:
+    """All bytes of a file, read at once: another process may replace it meanwhile."""
     try:
-        with safe_open(path, framework="pt") as file:
-            names = file.keys()
-            return {name: file.get_tensor(name).clone() for name in names}, file.metadata() or {}
-    except (SafetensorError, OSError, ValueError) as error:
+        return Path(path).read_bytes()
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: expected {what}, got a path where no file is") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise CheckpointError(f"{path}: expected {what} that can be read, got: {reason}") from None
+
+
+def _parse_safetensors(content: bytes, path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors of a file's content, and its metadata. `path` names it in messages."""
+    try:
+        tensors = tensors_of_bytes(content)
+    except (SafetensorError, RuntimeError, ValueError, KeyError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(f"{path}: expected a whole safetensors file, got: {reason}") from None
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])  # its length, then JSON
+    return tensors, header.get("__metadata__") or {}
 
 
 def _digest(tensors: Mapping[str, Tensor]) -> str:

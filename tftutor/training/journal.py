@@ -43,17 +43,17 @@ class Journal:
         """Count one update."""
         self.bar.update()
 
-    def loss(self, loss: float, **values: float) -> None:
+    def loss(self, step: int, epoch: int, loss: float, **values: float) -> None:
         """Record the loss of the last steps."""
         self.bar.set_postfix_str(f"loss {loss:.3f}", refresh=False)
-        self._append({"loss": round(loss, 5), **values})
+        self._append({"step": step, "epoch": epoch, "loss": round(loss, 5), **values})
 
-    def measures(self, measures: dict[str, float], **values: float) -> None:
+    def measures(self, step: int, epoch: int, measures: dict[str, float]) -> None:
         """Record measures on dev."""
-        self._append({**values, **measures})
+        self._append({"step": step, "epoch": epoch, **measures})
         if not self.bar.disable:
             named = (f"{name} {value:.4f}" for name, value in measures.items())
-            self.bar.write(f"step {values.get('step')}  " + "  ".join(named), file=sys.stderr)
+            self.bar.write(f"step {step}  " + "  ".join(named), file=sys.stderr)
 
     def close(self) -> None:
         """Take the bar away."""

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from tftutor.config import config_to_dict
-from tftutor.serialization import CheckpointError
+from tftutor.serialization import CheckpointError, remove_leftovers
 from tftutor.training.distributed import Processes
 from tftutor.training.ema import EMA
 from tftutor.training.journal import Journal
@@ -140,6 +140,8 @@ def fit(
     last = total_steps if max_steps is None else min(max_steps, total_steps)
     journal = Journal(Path(out) / LOG_FILE, done=position.step, total=total_steps, write=procs.is_main,
                       show=progress and procs.is_main)  # fmt: skip
+    if procs.is_main:
+        remove_leftovers(state_path)
     replica = procs.wrap(model).train()
     clock = _Clock(position)
 
@@ -168,11 +170,11 @@ def fit(
             position.loss_sum += nats
             position.loss_tokens += tokens
             journal.step()
-            where = {"step": position.step, "epoch": position.epoch}
+            where = position.step, position.epoch
             if position.step % settings.log_every == 0:
-                journal.loss(_mean_loss(position, procs), **where, rate=rate, **clock.speed(position.step))
+                journal.loss(*where, _mean_loss(position, procs), rate=rate, **clock.speed(position.step))
             if position.step % settings.eval_every == 0 and procs.is_main:
-                journal.measures(clock.outside(lambda: task.validate(average.model)), **where)
+                journal.measures(*where, clock.outside(lambda: task.validate(average.model)))
             if clock.late(settings.save_minutes) or (save_every and position.step % save_every == 0):
                 save()
         save()
