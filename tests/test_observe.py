@@ -20,6 +20,7 @@ from tftutor.observe import (
     flop_table,
     parameter_table,
     record_attention,
+    record_states,
     show_source,
 )
 
@@ -59,6 +60,24 @@ def test_recording_does_not_change_the_model() -> None:
         assert not weights.requires_grad
         if name.endswith(".attn") and name.startswith("decoder"):
             assert weights.triu(1).abs().max() == 0
+
+
+def test_states_are_what_enters_and_leaves_each_block() -> None:
+    torch.manual_seed(0)
+    model = EncoderDecoder(config(n_encoder_layers=3)).double().eval()
+    src, _ = batch()
+    with torch.no_grad():
+        before = model.encode(src)
+        with record_states(model.encoder) as states:
+            model.encode(src.flip(0))
+            recorded = model.encode(src)
+        torch.testing.assert_close(recorded, before, rtol=0, atol=0)
+        assert [tuple(x.shape) for x in states] == [(B, S, D)] * 4  # of the last pass only
+        for block, x, after in zip(model.encoder, states[:-1], states[1:], strict=True):
+            torch.testing.assert_close(block(x), after, rtol=0, atol=1e-12)
+        assert (states[1] - states[0]).abs().max() > 1e-3
+        model.encode(src.flip(0))
+        assert len(states) == 4, "recording went on after the with block"
 
 
 def test_recorded_weights_are_those_that_were_used() -> None:

@@ -49,6 +49,35 @@ def record_attention(model: nn.Module) -> Iterator[dict[str, Tensor]]:
             layer.observer = before[name]
 
 
+@contextmanager
+def record_states(blocks: nn.ModuleList) -> Iterator[list[Tensor]]:
+    """Collect the vectors of every token before the first block and after each block during the `with` block.
+
+    Yields a list that the next pass through the stack fills: what enters block 0, what leaves block 0, 1, ..., each
+    (B, T, D). A further pass starts the list anew.
+
+    Example:
+        >>> with record_states(model.blocks) as states:
+        ...     model.encode(tokens)
+        >>> len(states)   # of a model with 6 blocks
+        7
+    """
+    states: list[Tensor] = []
+
+    def enter(_module: nn.Module, args: tuple[Tensor, ...]) -> None:
+        states[:] = [args[0].detach()]
+
+    def leave(_module: nn.Module, _args: tuple[Tensor, ...], output: Tensor) -> None:
+        states.append(output.detach())
+
+    hooks = [blocks[0].register_forward_pre_hook(enter), *(block.register_forward_hook(leave) for block in blocks)]
+    try:
+        yield states
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
 @dataclass(frozen=True)
 class Table:
     """A small table that shows itself in a notebook and in a terminal; the last row may be a total."""
