@@ -153,12 +153,13 @@ def test_other_right_ways_to_write_attention_are_accepted() -> None:
 
 def test_any_exact_w_q_is_accepted() -> None:
     exercise = find_exercise("qkv/design-w-q")
-    for middle in ([0, 0, 0], [7, -3, 1]):
+    for side in (0, 7):
         for first in (5.0, 0.0, -1.0):
-            w_q = [[0, first, 0], middle, [0, (5 - first) / 2, 0]]
+            w_q = [[side, first, 0], [-side, -first, 0], [-side / 2, (5 - first) / 2, 0]]
             assert examine(exercise, torch.tensor(w_q))
             assert examine(exercise, w_q)
-    assert not examine(exercise, [[0, 1, 0], [0, 0, 0], [1, 2, 0]])
+    assert not examine(exercise, [[0, 1, 0], [0, -1, 0], [1, 2, 0]])
+    assert not examine(exercise, [[0, 1, 0], [0, 1, 0], [0, 2, 0]])
     assert not examine(exercise, [[0, 1, 0], [0, 0, 0]])
     assert not examine(exercise, [[0, 1, 0], [0]])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,42 +11,60 @@ from torch import Tensor
 from tftutor.exercises.exercise import Exercise, Mismatch, Property, Trial, Wrong, compare, is_option
 from tftutor.exercises.values import number_text, read_choice, read_matrix
 
-_X = torch.tensor([[1.0, 0.0, 2.0]], dtype=torch.float64)
+_APPLE = torch.tensor([[1.0, 0.0, 2.0]], dtype=torch.float64)
+_RED = torch.tensor([[1.0, 1.0, 0.0]], dtype=torch.float64)
 _TARGET = torch.tensor([[0.0, 5.0, 0.0]], dtype=torch.float64)
+_NOTHING = torch.zeros(1, 3, dtype=torch.float64)
 
 
-def _maps_onto_target(trial: Trial) -> Mismatch | None:
-    w_q = trial.output
-    if w_q.shape != (3, 3):
-        return Mismatch("shape (3, 3)", f"shape {tuple(w_q.shape)}")
-    return compare(_TARGET, _X @ w_q)
+def _makes(token: Tensor, query: Tensor) -> Callable[[Trial], Mismatch | None]:
+    """Whether the answer turns `token` into `query`."""
+
+    def test(trial: Trial) -> Mismatch | None:
+        w_q = trial.output
+        if w_q.shape != (3, 3):
+            return Mismatch("shape (3, 3)", f"shape {tuple(w_q.shape)}")
+        return compare(query, token @ w_q)
+
+    return test
 
 
 def _is_transposed(answer: Any) -> bool:
-    return compare(_TARGET.T, read_matrix(answer) @ _X.T) is None
+    w_q = read_matrix(answer)
+    return compare(_TARGET.T, w_q @ _APPLE.T) is None and compare(_NOTHING.T, w_q @ _RED.T) is None
 
 
 def _hits_other_coordinate(answer: Any) -> bool:
-    result = (_X @ read_matrix(answer)).flatten()
+    result = (_APPLE @ read_matrix(answer)).flatten()
     return bool((result.abs() > 1e-6).sum() == 1 and (result - 5).abs().min() < 1e-3 and result[1].abs() < 1e-6)
 
 
 def _counts_both_rows_in_full(answer: Any) -> bool:
-    return compare(torch.tensor([[0.0, 15.0, 0.0]], dtype=torch.float64), _X @ read_matrix(answer)) is None
+    return compare(torch.tensor([[0.0, 15.0, 0.0]], dtype=torch.float64), _APPLE @ read_matrix(answer)) is None
+
+
+def _forgets_red(answer: Any) -> bool:
+    w_q = read_matrix(answer)
+    return compare(_TARGET, _APPLE @ w_q) is None and compare(_NOTHING, _RED @ w_q) is not None
 
 
 DESIGN_W_Q = Exercise(
     id="qkv/design-w-q",
     title="Design a W_Q by hand",
     answer="w_q",
-    solution=torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, 0.0], [0.0, 2.0, 0.0]]),
+    solution=torch.tensor([[0.0, 1.0, 0.0], [0.0, -1.0, 0.0], [0.0, 2.0, 0.0]]),
     takes="value",
     read=read_matrix,
     properties=(
         Property(
             sentence="[1, 0, 2] @ w_q is [0, 5, 0]",
-            test=_maps_onto_target,
+            test=_makes(_APPLE, _TARGET),
             hint="the result is 1 times the first row of w_q plus 2 times its third row",
+        ),
+        Property(
+            sentence="[1, 1, 0] @ w_q is [0, 0, 0]",
+            test=_makes(_RED, _NOTHING),
+            hint="the result is the sum of two rows of w_q: what must the second row be, once the first is chosen?",
         ),
     ),
     wrong=(
@@ -64,29 +83,34 @@ DESIGN_W_Q = Exercise(
         ),
         Wrong(
             name="transposed",
-            answer=torch.tensor([[0.0, 0.0, 0.0], [1.0, 0.0, 2.0], [0.0, 0.0, 0.0]]),
+            answer=torch.tensor([[0.0, 0.0, 0.0], [1.0, -1.0, 2.0], [0.0, 0.0, 0.0]]),
             hint="w_q @ x would give [0, 5, 0], but tokens are rows here and multiply from the left: x @ w_q",
             recognise=_is_transposed,
         ),
         Wrong(
             name="another coordinate",
-            answer=torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 0.0], [2.0, 0.0, 0.0]]),
+            answer=torch.tensor([[1.0, 0.0, 0.0], [-1.0, 0.0, 0.0], [2.0, 0.0, 0.0]]),
             hint="the 5 comes out in another place: which column of w_q makes the second feature of the query?",
             recognise=_hits_other_coordinate,
         ),
         Wrong(
             name="5 in both rows",
-            answer=torch.tensor([[0.0, 5.0, 0.0], [0.0, 0.0, 0.0], [0.0, 5.0, 0.0]]),
+            answer=torch.tensor([[0.0, 5.0, 0.0], [0.0, -5.0, 0.0], [0.0, 5.0, 0.0]]),
             hint="both rows are added up, the third one twice: 1 * 5 + 2 * 5 is 15",
             recognise=_counts_both_rows_in_full,
         ),
+        Wrong(
+            name="red asks as well",
+            answer=torch.tensor([[0.0, 3.0, 0.0], [0.0, 0.0, 0.0], [0.0, 1.0, 0.0]]),
+            hint="apple asks the right question, but red should ask nothing: what it asks is the first row plus the "
+            "second",
+            recognise=_forgets_red,
+        ),
     ),
-    notice="Many matrices do it, the middle row is free, and other tokens are turned into something else by each.",
+    notice="Many matrices do it: each token pins down one combination of rows, and three tokens would pin down all.",
 )
 
 
-# What can W_Q make of a token whose features are all 0?  (a) after training, anything, such as a 5; (b) only zeros; (c)
-# zeros, and a single feature that is 0 also stays 0 in every token; (d) that depends on W_Q.
 PREDICT_ZERO_VECTOR = Exercise(
     id="qkv/predict-zero-vector",
     title="Predict: what becomes of a zero?",
