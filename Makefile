@@ -4,6 +4,8 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet
 PYTEST := $(BIN)/python -m pytest
+BOOK   := _config.yml _toc.yml references.bib \
+          $(shell find chapters images _ext _static tftutor -type f -not -path '*/__pycache__/*' -not -name '*.safetensors')
 NB     ?=
 LAB    ?=
 
@@ -22,9 +24,12 @@ OTHER_PROCESSOR := ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2 ONEDNN_
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
-book: $(VENV)/.book  ## build the book from the stored outputs (no torch) and say where it is
-	@$(BIN)/jupyter-book build . -W --keep-going --quiet || { rm -rf _build/.doctrees; exit 1; }
+book: _build/html/.built  ## build the book from the stored outputs (no torch) and say where it is
 	@echo "The book is built. Open $(CURDIR)/_build/html/index.html in a browser."
+
+# Pages refer to one another, so all are written anew when anything changed: half a book would hide broken links.
+_build/html/.built: $(VENV)/.book $(BOOK)
+	$(BIN)/jupyter-book build . --all -W --keep-going --quiet
 
 test: lint  ## run the linter, the tests and every notebook
 	$(PYTEST) -n 2 --dist loadfile
