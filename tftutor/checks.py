@@ -66,7 +66,7 @@ def expect_choice(name: str, value: str, options: Sequence[str]) -> None:
 def expect_positive(**values: float) -> None:
     """Raise unless every keyword is greater than zero."""
     for name, value in values.items():
-        if value <= 0:
+        if not value > 0:  # NaN is not
             raise ValueError(f"{name}: expected a positive number, got {value}")
 
 

@@ -43,6 +43,10 @@ class BlockConfig:
         expect_choice("norm", self.norm, get_args(Norm))
         expect_choice("norm_order", self.norm_order, get_args(NormOrder))
         expect_choice("activation", self.activation, get_args(Activation))
+        if self.d_head is not None:
+            expect_positive(d_head=self.d_head)
+        if self.scale is not None:
+            expect_positive(scale=self.scale)
         if self.d_head is None and self.d_model % self.n_heads:
             raise ValueError(f"d_model={self.d_model} is not divisible by n_heads={self.n_heads}")
         expect_positive(n_kv_heads=self.kv_heads)
