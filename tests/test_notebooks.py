@@ -162,7 +162,7 @@ def test_normalising_is_idempotent_and_removes_what_differs_between_runs():
     streams = [nbformat.v4.new_output("stream", name="stdout", text=text) for text in ("a\n", "b\n")]
     nb = notebook(
         nbformat.v4.new_markdown_cell("It is 0.11<!--=gap:.2f-->."),
-        code("1", [shown({"record": {"name": "gap", "value": 0.391}}, address)], tags=["t"], jupyter={"source_hidden": True}),
+        code("1", [shown({"record": {"name": "gap", "value": 0.391}}, address)], tags=["t"], collapsed=True),
         code("2", streams),
     )
     once = notebooks.dumps(notebooks.normalise(nb))
