@@ -22,7 +22,7 @@ class Dropout(nn.Module):
     def __init__(self, p: float) -> None:
         super().__init__()
         expect_probability(p=p)
-        self.n_zero = round(256 * p)  # of 256 equally likely bytes, those that zero a feature
+        self.n_zero = min(round(256 * p), 255)  # of 256 equally likely bytes, those that zero a feature
 
     def forward(self, x: Tensor) -> Tensor:
         """(...) -> (...)."""
