@@ -29,7 +29,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
         command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
     )
     try:
-        _, errors = launcher.communicate(timeout=100)
+        _, errors = launcher.communicate(timeout=180)
     except subprocess.TimeoutExpired:
         launcher.terminate()  # it ends its workers
         launcher.communicate()

@@ -158,6 +158,14 @@ def test_a_signal_saves_and_ends(tmp_path: Path, kind: signal.Signals) -> None:
     expect_equal(state(tmp_path / "a"), state(tmp_path / "b"))
 
 
+def test_a_short_training_warms_up_for_a_tenth_of_it(tmp_path: Path) -> None:
+    tiny_training.run(tmp_path, warmup_steps=500, log_every=1)
+    rates = [line["rate"] for line in log(tmp_path) if "rate" in line]
+    assert rates.index(max(rates)) == 45 // 10 - 1
+    assert max(rates) == 5e-3
+    assert rates[-1] == 0
+
+
 def test_time_adds_up_over_runs(tmp_path: Path) -> None:
     first = tiny_training.run(tmp_path, max_steps=20).position
     second = tiny_training.run(tmp_path, resume=True).position

@@ -12,6 +12,21 @@ from tqdm import tqdm
 from tftutor.serialization import atomic_write
 
 
+def progress_bar(total: int, *, unit: str, done: int = 0, show: bool = True, title: str | None = None) -> tqdm:
+    """A bar on stderr, rarely redrawn where nobody watches; none when not to `show` or under TFTUTOR_QUIET=1."""
+    terminal = sys.stderr.isatty()
+    return tqdm(
+        total=total,
+        initial=done,
+        desc=title,
+        unit=unit,
+        file=sys.stderr,
+        disable=not show or os.environ.get("TFTUTOR_QUIET") == "1",
+        mininterval=0.5 if terminal else 30.0,  # seconds
+        dynamic_ncols=terminal,
+    )
+
+
 class Journal:
     """The bar on stderr and the log in a file; both are there in the main process only.
 
@@ -26,16 +41,7 @@ class Journal:
     def __init__(self, path: Path, *, done: int, total: int, write: bool, show: bool) -> None:
         self.path = path
         self.write = write
-        terminal = sys.stderr.isatty()
-        self.bar = tqdm(
-            total=total,
-            initial=done,
-            unit="step",
-            file=sys.stderr,
-            disable=not show or os.environ.get("TFTUTOR_QUIET") == "1",
-            mininterval=0.5 if terminal else 30.0,  # seconds
-            dynamic_ncols=terminal,
-        )
+        self.bar = progress_bar(total, unit="step", done=done, show=show)
         if write:
             _drop_after(path, done)
 

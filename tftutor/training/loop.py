@@ -53,7 +53,7 @@ class Settings:
     epochs: int
     batch_size: int  # examples per update, over all processes
     learning_rate: float  # at its peak
-    warmup_steps: int
+    warmup_steps: int  # at most a tenth of the run
     weight_decay: float = 0.01  # of matrices only
     betas: tuple[float, float] = (0.9, 0.98)
     clip: float = 1.0  # largest norm of the gradient
@@ -137,6 +137,7 @@ def fit(
         position = load_state(state_path, model, average.model, optimizer, identity=identity, procs=procs)
     plan = task.plan(position.epoch)
     total_steps = settings.epochs * len(plan)
+    warmup_steps = min(settings.warmup_steps, total_steps // 10)
     last = total_steps if max_steps is None else min(max_steps, total_steps)
     journal = Journal(Path(out) / LOG_FILE, done=position.step, total=total_steps, write=procs.is_main,
                       show=progress and procs.is_main)  # fmt: skip
@@ -160,7 +161,7 @@ def fit(
             position.index += 1
             position.step += 1
             rate = warmup_cosine(
-                position.step, peak=settings.learning_rate, warmup_steps=settings.warmup_steps, total_steps=total_steps
+                position.step, peak=settings.learning_rate, warmup_steps=warmup_steps, total_steps=total_steps
             )
             torch.manual_seed(step_seed(settings.seed, position.step, procs.rank))
             nats, tokens, stop = _update(

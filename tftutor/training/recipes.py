@@ -34,6 +34,7 @@ from tftutor.packages import installed_version, sha256_of
 from tftutor.serialization import load_model, read_card, save_model, write_json
 from tftutor.training.distributed import Processes, processes
 from tftutor.training.evaluation import Evaluation, evaluate
+from tftutor.training.journal import progress_bar
 from tftutor.training.loop import Fitted, Settings, fit
 from tftutor.training.losses import sequence_loss
 from tftutor.training.runtime import autocast_dtype
@@ -60,6 +61,7 @@ class TrainResult:
     steps: int
     total_steps: int
     stopped: bool
+    is_main: bool = True  # of several processes, the one that wrote the files and should report
 
 
 def _speller(d_model: int, d_ff: int, n_layers: int, dropout: float) -> EncoderDecoderConfig:
@@ -195,10 +197,11 @@ def train(
         model = EncoderDecoder(recipe.config).to(procs.device)
         fitted = fit(model, task, recipe, out=out, procs=procs, resume=resume, max_steps=max_steps, progress=progress,
                      save_every=save_every)
-        steps = {"steps": fitted.position.step, "total_steps": fitted.total_steps, "stopped": fitted.stopped}
+        steps = {"steps": fitted.position.step, "total_steps": fitted.total_steps, "stopped": fitted.stopped,
+                 "is_main": procs.is_main}  # fmt: skip
         card = None
         if procs.is_main and not fitted.stopped:
-            card = write_checkpoint(out / recipe.name, recipe, fitted, data, procs)
+            card = write_checkpoint(out / recipe.name, recipe, fitted, data, procs, progress=progress)
         card = procs.from_main(card)
     checkpoint = None if fitted.stopped else out / f"{recipe.name}.safetensors"
     return TrainResult(checkpoint=checkpoint, card=card, **steps)
@@ -210,7 +213,9 @@ def sample(entries: Sequence[Entry], count: int) -> list[Entry]:
     return [entries[i] for i in sorted(ranked[:count])]
 
 
-def write_checkpoint(path: Path, recipe: Recipe, fitted: Fitted, data: Data, procs: Processes) -> dict[str, Any]:
+def write_checkpoint(
+    path: Path, recipe: Recipe, fitted: Fitted, data: Data, procs: Processes, *, progress: bool = False
+) -> dict[str, Any]:
     """Round, write and read back the averaged weights, score them, and complete the card."""
     position = fitted.position
     card = {
@@ -234,11 +239,13 @@ def write_checkpoint(path: Path, recipe: Recipe, fitted: Fitted, data: Data, pro
     save_model(path, fitted.average, card=card)
     model, _ = load_model(path)
     model.to(procs.device)
-    metrics = {}
-    for part, entries in (("dev", data.dev), ("test", data.test)):
-        if entries:
-            scores = {"greedy": evaluate(model, entries), f"beam{BEAM}": evaluate(model, entries, beam=BEAM)}
-            metrics[part] = {"words": len(entries)} | {name: _rates(result) for name, result in scores.items()}
+    parts = {part: entries for part, entries in (("dev", data.dev), ("test", data.test)) if entries}
+    metrics: dict[str, Any] = {part: {"words": len(entries)} for part, entries in parts.items()}
+    with progress_bar(2 * len(parts), unit="score", show=progress, title="scoring") as bar:
+        for part, entries in parts.items():
+            for name, beam in (("greedy", 1), (f"beam{BEAM}", BEAM)):
+                metrics[part][name] = _rates(evaluate(model, entries, beam=beam))
+                bar.update()
     card = read_card(path) | {"metrics": metrics}
     write_json(path.with_name(path.name + ".json"), card)
     return card
