@@ -112,8 +112,8 @@ def init_weights(stacks: Iterable[nn.Module], *, std: float) -> None:
     Source: Radford et al. 2019 (GPT-2), section 2.3; Vaswani et al. do not say how they initialised.
     """
     for stack in stacks:
-        ends = []
-        for module in stack.modules():
+        ends, unscaled = [], []
+        for module in stack.modules():  # a module comes before its parts: what overrides them waits
             if isinstance(module, nn.Linear | nn.Embedding):
                 nn.init.normal_(module.weight, std=std)
             if isinstance(module, nn.Linear) and module.bias is not None:
@@ -121,9 +121,10 @@ def init_weights(stacks: Iterable[nn.Module], *, std: float) -> None:
             if isinstance(module, MultiHeadAttention):
                 ends.append(module.o_proj)
                 if module.scale is not None:
-                    unscaled = module.scale * math.sqrt(module.d_head)
-                    nn.init.normal_(module.q_proj.weight, std=std / unscaled)
+                    unscaled.append(module)
             elif isinstance(module, FeedForward | GatedFeedForward):
                 ends.append(module.down_proj)
         for end in ends:
             nn.init.normal_(end.weight, std=std / math.sqrt(len(ends)))
+        for attn in unscaled:
+            nn.init.normal_(attn.q_proj.weight, std=std / (attn.scale * math.sqrt(attn.d_head)))
