@@ -217,7 +217,7 @@ def beam_search(
             ended[..., PAD_ID] = 0.0  # the only way to continue what has ended
             candidates = totals[..., None] + torch.where(finished[..., None], ended, step)  # (B, K, V)
             sizes = (lengths + (~finished).long())[..., None]
-            ranking = candidates / sizes.clamp(min=1) ** length_penalty
+            ranking = _per_length(candidates, sizes, length_penalty)
             best = ranking.flatten(1).topk(n_beams, dim=-1).indices  # (B, K)
             beam, token = best // vocab_size, best % vocab_size
             totals = candidates.flatten(1).gather(1, best)
@@ -230,8 +230,12 @@ def beam_search(
             state.reorder((first_row + beam).flatten())
             logits = model.step(token.view(-1, 1), state, valid=~finished.view(-1, 1))
             log_probs = logits[:, -1].log_softmax(dim=-1)
-    scores = totals / lengths.clamp(min=1) ** length_penalty
-    return Beams(tokens, lengths, totals, scores)
+    return Beams(tokens, lengths, totals, _per_length(totals, lengths, length_penalty))
+
+
+def _per_length(log_probs: Tensor, lengths: Tensor, penalty: float) -> Tensor:
+    """log_probs / lengths ** penalty in the precision of log_probs: a power of integers would be float32."""
+    return log_probs / (lengths.clamp(min=1).double() ** penalty).to(log_probs.dtype)
 
 
 def _last_logits(model: StepModel, prompt: Tensor, state: State, valid: Tensor | None) -> Tensor:

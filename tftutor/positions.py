@@ -51,9 +51,9 @@ def sinusoids(positions: Tensor, d_model: int) -> Tensor:
 
     Example:
         >>> sinusoids(torch.arange(3), 4).round(decimals=2)
-        tensor([[0.0000, 1.0000, 0.0000, 1.0000],
-                [0.8400, 0.5400, 0.0100, 1.0000],
-                [0.9100, -0.4200, 0.0200, 1.0000]], dtype=torch.float64)
+        tensor([[ 0.0000,  1.0000,  0.0000,  1.0000],
+                [ 0.8400,  0.5400,  0.0100,  1.0000],
+                [ 0.9100, -0.4200,  0.0200,  1.0000]], dtype=torch.float64)
 
     Source: Vaswani et al. 2017, section 3.5.
     """

@@ -109,7 +109,7 @@ class DecoderState:
         if len(tokens) != len(self):
             raise ValueError(f"tokens: expected {len(self)} rows as in the state, got {len(tokens)}")
         expect_valid("valid", valid, tokens)
-        n_new = tokens.shape[1]
+        n_new = tokens.shape[-1]
         if valid is not None and bool(valid.all()):
             valid = None
         first = int(self.lengths[0]) if len(self) else 0

@@ -191,7 +191,7 @@ class EncoderDecoder(nn.Module):
 def _positions(tokens: Tensor, valid: Tensor | None) -> Tensor:
     """Positions of `tokens` (B, T): (T,) without padding, else (B, T) with -1 for padding."""
     if valid is None:
-        return torch.arange(tokens.shape[1], device=tokens.device)
+        return torch.arange(tokens.shape[-1], device=tokens.device)
     return count_positions(valid)
 
 
