@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from tftutor.decoding import Decoded, greedy
 from tftutor.masks import count_positions
 from tftutor.models import GPT, Bert, EncoderDecoder
+from tftutor.positions import t5_buckets
 from tftutor.training.losses import sequence_loss
 
 B, T, S, N = 3, 6, 8, 12  # rows, tokens, source tokens, new tokens
@@ -201,6 +202,19 @@ def test_t5(measure, name, feed_forward, tied, seed) -> None:
         start = torch.full((B, 1), BOS)
         decoded = greedy(ours, start, ours.start(src, src_valid), max_new_tokens=N, eos_id=EOS)
     expect_same_text(decoded, new[:, 1:])
+
+
+@pytest.mark.parametrize("bidirectional", [True, False])
+@pytest.mark.parametrize(("n_buckets", "max_distance"), [(8, 10), (32, 128), (64, 1000)])
+def test_t5_buckets(measure, bidirectional, n_buckets, max_distance) -> None:
+    theirs = transformers.models.t5.modeling_t5.T5Attention._relative_position_bucket
+    offsets = torch.arange(-3000, 3001)
+    measure(
+        f"T5 buckets, {n_buckets} up to {max_distance}, bidirectional={bidirectional}",
+        t5_buckets(offsets, n_buckets=n_buckets, max_distance=max_distance, bidirectional=bidirectional),
+        theirs(offsets, bidirectional=bidirectional, num_buckets=n_buckets, max_distance=max_distance),
+        0.0,
+    )
 
 
 def test_the_comparison_can_fail(measure) -> None:
