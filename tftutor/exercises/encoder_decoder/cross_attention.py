@@ -25,10 +25,12 @@ from tftutor.masks import causal_mask
 
 
 def cross_attention(x: Tensor, memory: Tensor, w_q: Tensor, w_k: Tensor, w_v: Tensor, src_mask: Tensor) -> Tensor:
-    """One head of cross-attention: each target position gathers what it needs from the source.
+    """One head of cross-attention: the target gathers what it needs from the source.
 
-    x: decoder states (B, T, D).  memory: encoder output (B, S, D).
-    w_q, w_k, w_v: projections (D, Dh), used as x @ w.  src_mask: bool (B, 1, S), True = may attend.
+    x: decoder states (B, T, D).
+    memory: encoder output (B, S, D).
+    w_q, w_k, w_v: projections (D, Dh), used as x @ w.
+    src_mask: bool (B, 1, S), True = may attend.
     Returns (B, T, Dh).
     """
     q, k, v = x @ w_q, memory @ w_k, memory @ w_v

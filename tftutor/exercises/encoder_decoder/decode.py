@@ -26,13 +26,17 @@ from tftutor.masks import causal_mask, padding_mask
 
 
 def decode(model: nn.Module, tgt: Tensor, memory: Tensor, src_mask: Tensor, tgt_mask: Tensor) -> Tensor:
-    """States (B, T, D) of the target prefix, which reads `memory`, from the parts of `model`.
+    """States (B, T, D) of the target prefix, which reads `memory`.
 
-    model.tgt_embed(tokens, positions): token vectors (B, T, D), scaled, with positions (T,) added.
-    model.decoder: the list of blocks, called as block(x, mask=..., memory=..., memory_mask=...); each makes its own
-        keys and values of the memory with block.cross_attn.project_kv(memory).
+    model.tgt_embed(tokens, positions): token vectors (B, T, D), scaled, with
+        positions (T,) added.
+    model.decoder: the list of blocks, called as
+        block(x, mask=..., memory=..., memory_mask=...); each makes its own keys
+        and values of the memory with block.cross_attn.project_kv(memory).
     model.decoder_norm: the norm after the last block.
-    tgt: ids (B, T).  memory: (B, S, D).  src_mask: (B, 1, 1, S), True = a real source token.
+    tgt: ids (B, T).
+    memory: (B, S, D).
+    src_mask: (B, 1, 1, S), True = a real source token.
     tgt_mask: (1, 1, T, T), True = may attend.
     """
     x = model.tgt_embed(tgt, torch.arange(tgt.shape[1]))

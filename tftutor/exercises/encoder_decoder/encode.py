@@ -15,10 +15,12 @@ from tftutor.masks import causal_mask, padding_mask
 def encode(model: nn.Module, src: Tensor, src_mask: Tensor | None) -> Tensor:
     """Memory (B, S, D): one vector per source token, from the parts of `model`.
 
-    model.src_embed(tokens, positions): token vectors (B, S, D), scaled, with positions (S,) added.
+    model.src_embed(tokens, positions): token vectors (B, S, D), scaled, with
+        positions (S,) added.
     model.encoder: the list of blocks, called as block(x, mask=...).
     model.encoder_norm: the norm after the last block.
-    src: ids (B, S).  src_mask: (B, 1, 1, S), True = a real token.
+    src: ids (B, S).
+    src_mask: (B, 1, 1, S), True = a real token.
     """
     x = model.src_embed(src, torch.arange(src.shape[1]))
     for block in model.encoder:

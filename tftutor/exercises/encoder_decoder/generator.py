@@ -29,7 +29,8 @@ from tftutor.exercises.values import fresh
 def log_probs(hidden: Tensor, weight: Tensor) -> Tensor:
     """What the generator says about the next token.
 
-    hidden: decoder states (B, T, D).  weight: (V, D), one row per token of the vocabulary.
+    hidden: decoder states (B, T, D).
+    weight: (V, D), one row per token of the vocabulary.
     Returns log-probabilities (B, T, V), in nats.
     """
     return (hidden @ weight.T).log_softmax(dim=-1)

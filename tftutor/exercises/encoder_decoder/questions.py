@@ -16,7 +16,8 @@ from tftutor.masks import causal_mask, padding_mask
 def count_norms(n_encoder_layers: int, n_decoder_layers: int, final_norm: bool) -> int:
     """How many norms does an encoder-decoder hold?
 
-    One stands at each sub-layer ("Add & Norm"); with `final_norm`, each of the two stacks also ends in one.
+    One stands at each sub-layer ("Add & Norm"); with `final_norm`, each of the
+    two stacks also ends in one.
     """
     return 2 * n_encoder_layers + 3 * n_decoder_layers + 2 * final_norm
 
