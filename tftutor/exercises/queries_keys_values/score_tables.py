@@ -26,8 +26,8 @@ def realisable_with_tied_qk(scores: Tensor) -> bool:
     """Can these scores arise when queries and keys are the same vectors?
 
     scores: (N, N), the score of token i (as a query) with token j (as a key).
-    Returns True if there are vectors a_1 ... a_N, of any width, with scores[i, j] = a_i . a_j
-    (up to rounding: allow errors of 1e-4).
+    Returns True if there are vectors a_1 ... a_N, of any width, with
+    scores[i, j] = a_i . a_j (up to rounding: allow errors of 1e-4).
     """
     symmetric = torch.allclose(scores, scores.T, atol=1e-4)
     return symmetric and bool(torch.linalg.eigvalsh(scores).min() > -1e-4)
@@ -155,7 +155,8 @@ def rises(p: Tensor, g: Tensor) -> Tensor:
     """Which scores does a small step of gradient descent raise?
 
     p: attention weights (T, S), rows sum to 1.
-    g: (T, S), g[i, j] = dL/do_i . v_j: how much the loss grows when query i takes more of value j.
+    g: (T, S), g[i, j] = dL/do_i . v_j: how much the loss grows when query i
+    takes more of value j.
     Returns bool (T, S): True where descent on the scores themselves raises s_ij.
     """
     return g < (p * g).sum(dim=-1, keepdim=True)
