@@ -45,7 +45,18 @@ def process(app: Sphinx, what: str, name: str, obj: object, options: object, lin
     lines[:] = plain_lines(lines)
 
 
+def readable_defaults(
+    app: Sphinx, what: str, name: str, obj: object, options: object, signature: str | None, returns: str | None
+) -> tuple[str | None, str | None]:
+    """Autodoc's hook: defaults that are shown as objects, such as <factory>, are no Python and spoil the signature."""
+    if signature:
+        signature = re.sub(r"<function (\w+)>", r"\1", signature)
+        signature = re.sub(r"<function [^<>]*<lambda>>|<[a-z][^<>]*>|PosixPath\([^)]*\)", "...", signature)
+    return signature, returns
+
+
 def setup(app: Sphinx) -> dict[str, object]:
     """Register with Sphinx."""
     app.connect("autodoc-process-docstring", process, priority=400)  # before napoleon reads the sections
+    app.connect("autodoc-process-signature", readable_defaults)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

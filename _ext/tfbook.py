@@ -3,6 +3,7 @@
 * MathJax comes with the book: the few files it needs are copied out of the package `sphinx-mathjax-offline`.
 * Thebe, which Jupyter Book always loads, would add a foreign address and a script that fails to every page; the course
   does not use it, so it is dropped.
+* The theme draws its few icons twice: by a font, and by a script of 1.5 MB. The font is enough.
 * A built book leaves a file that says when it was finished, so that tests know whether they see a stale one.
 
 It also gives the lines that claims leave in notebooks a style of their own.
@@ -56,6 +57,13 @@ def drop_thebe(app: Sphinx, pagename: str, templatename: str, context: dict, doc
         context[kind] = [asset for asset in context.get(kind, []) if not is_thebe(asset)]
 
 
+def drop_icon_script(app: Sphinx, error: Exception | None) -> None:
+    """Empty the theme's script that draws every icon there is."""
+    script = Path(app.outdir, "_static", "scripts", "fontawesome.js")
+    if error is None and script.exists():
+        script.write_text("// The icons come from the font.\n", "utf8")
+
+
 def mark_claims(app: Sphinx, doctree: nodes.document) -> None:
     """Give the outputs that state a claim a class, for the style sheet."""
     for block in doctree.findall(nodes.literal_block):
@@ -74,6 +82,7 @@ def setup(app: Sphinx) -> dict[str, object]:
     app.connect("config-inited", use_local_mathjax, priority=900)
     app.connect("doctree-read", mark_claims)
     app.connect("build-finished", copy_mathjax)
+    app.connect("build-finished", drop_icon_script, priority=800)  # after the theme has copied it
     app.connect("build-finished", leave_note, priority=900)
     app.connect("html-page-context", drop_thebe, priority=950)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
