@@ -50,7 +50,8 @@ def test_same_ids_as_the_published_tokenizer(wordpiece: WordPiece) -> None:
     theirs.no_padding()
     theirs.no_truncation()
     rng = random.Random(0)
-    alphabet = [*"aeiounstr", *"AEÉñüß", *" \t\n", *".,;:!?'\"-()[]$^`|", *"東京大学", "\u0301", "\u200b", "🙂", "İ", "\x07"]
+    alphabet = [*"aeiounstr", *"AEÉñüß", *" \t\n", *".,;:!?'\"-()[]$^`|", *"東京大学"]
+    alphabet += ["\u0301", "\u200b", "🙂", "İ", "\x07"]
     texts = ["".join(rng.choices(alphabet, k=rng.randint(0, 60))) for _ in range(2000)]
     for text in [*texts, "He said: “internationalization” isn’t antidisestablishmentarianism…"]:
         assert wordpiece.encode(text) == theirs.encode(text).ids, repr(text)
