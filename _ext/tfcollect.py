@@ -194,6 +194,7 @@ class CollectedMyths(Collected):
         for box in boxes(markdown):
             if box.has_class("myth"):
                 title = re.sub(r"^Myth: *", "", box.title)
+                title = title[:1].upper() + title[1:]
                 name = box.options.get("name")
                 linked = f"{{ref}}`{title} <{name}>`" if name else title
                 paragraphs = [part.strip() for part in box.body.split("\n\n")]
