@@ -19,6 +19,7 @@ export PYTHONUTF8 = 1
 OTHER_PROCESSOR := ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2 ONEDNN_MAX_CPU_ISA=AVX2
 
 .DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
 .PHONY: help book test lint test-portable lab notebooks lock clean distclean
 
 help:  ## show this list

@@ -73,7 +73,8 @@ def mark_claims(app: Sphinx, doctree: nodes.document) -> None:
 
 def leave_note(app: Sphinx, error: Exception | None) -> None:
     """Say when the book was finished."""
-    if error is None and app.builder.format == "html":
+    # With --keep-going warnings end the build only after this, so they are looked at here.
+    if error is None and app.builder.format == "html" and not getattr(app, "_warncount", 0):
         Path(app.outdir, BUILT).write_text("", "utf8")
 
 
