@@ -292,6 +292,22 @@ def test_more_beams_than_texts() -> None:
     torch.testing.assert_close(beams.log_probs.exp().sum(dim=-1), torch.ones(2).double(), rtol=0, atol=1e-12)
 
 
+def test_beams_stop_when_all_have_ended() -> None:
+    model = chain(0, 3, 2, 4, 5, EOS, 6, size=7)
+    beam_search(model, torch.tensor([[BOS]]), Nothing(), n_beams=1, max_new_tokens=20, eos_id=EOS)
+    assert len(model.seen) == 4  # the prompt, then 3, 4, 5
+
+
+def test_the_last_token_needs_no_room() -> None:
+    """It is written, never read: 3 + 4 tokens fit a model of 6 positions."""
+    model, prompt = gpt(max_len=6), ids(2, 3)
+    assert greedy(model, prompt, model.new_state(2), max_new_tokens=4).tokens.shape == (2, 4)
+    found = beam_search(model, prompt, model.new_state(2), n_beams=3, max_new_tokens=4, eos_id=NEVER + 1)
+    assert found.tokens.shape == (2, 3, 4)
+    with pytest.raises(ValueError, match="expected at most 6 positions in the state, got 7"):
+        greedy(model, prompt, model.new_state(2), max_new_tokens=5)
+
+
 # Modes and errors
 
 

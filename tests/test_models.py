@@ -187,6 +187,10 @@ def test_empty_batches_pass() -> None:
         assert gpt()(ids(0, T)).shape == (0, T, V)
         assert bert()(ids(0, T)).shape == (0, T, V)
         assert encoder_decoder()(ids(0, S), ids(0, T)).shape == (0, T, V)
+        model = gpt(positions="learned")
+        state = model.new_state(0)
+        for part in ids(0, 5).split([3, 2], dim=1):
+            assert model.step(part, state).shape == (0, part.shape[1], V)
 
 
 def test_state_dicts_hold_no_position_tables() -> None:
