@@ -11,6 +11,7 @@ def course(tmp_path: Path) -> Path:
     (tmp_path / "course" / "chapters").mkdir(parents=True)
     (tmp_path / "course" / "images").mkdir()
     (tmp_path / "course" / "chapters" / "01_a.ipynb").write_text("one")
+    (tmp_path / "course" / "chapters" / "claims.md").write_text("{collected-claims}")
     (tmp_path / "course" / "images" / "a.svg").write_text("<svg/>")
     (tmp_path / "course" / "images" / "a.py").write_text("draw()")
     return tmp_path / "course"
@@ -25,6 +26,7 @@ def test_a_first_run_copies_chapters_and_pictures(course, work):
     assert lab.update(course, work) == ["new: chapters/01_a.ipynb", "new: images/a.svg"]
     assert (work / "chapters" / "01_a.ipynb").read_text() == "one"
     assert not (work / "images" / "a.py").exists()
+    assert not (work / "chapters" / "claims.md").exists()
     assert lab.update(course, work) == []
 
 

@@ -12,18 +12,15 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = {"chapters": {".ipynb", ".md"}, "images": {".svg", ".png", ".jpg"}}
+# Pages that Sphinx collects (claims, myths, ...) stay out: only the built book has them.
+FILES = ("chapters/[0-9][0-9]_*.ipynb", "chapters/[0-9][0-9]_*.md", "chapters/index.md", "chapters/glossary.md",
+         "chapters/notation.md", "images/*.svg", "images/*.png")  # fmt: skip
 MEMORY = ".copied.json"
 
 
 def sources(root: Path) -> dict[str, Path]:
     """What belongs into the copy, by its place there."""
-    return {
-        f"{folder}/{path.name}": path
-        for folder, suffixes in FOLDERS.items()
-        for path in sorted((root / folder).glob("*"))
-        if path.suffix in suffixes
-    }
+    return {path.relative_to(root).as_posix(): path for pattern in FILES for path in sorted(root.glob(pattern))}
 
 
 def update(root: Path, work: Path) -> list[str]:
