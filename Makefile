@@ -46,7 +46,7 @@ lab: $(VENV)/.lab  ## open your own copy of the chapters, in work/, in JupyterLa
 	$(BIN)/python tools/lab.py
 	$(BIN)/jupyter lab work $(LAB)
 
-notebooks: $(VENV)/.test  ## run the notebooks and store their outputs; NB=chapters/03_*.ipynb runs some
+notebooks: $(VENV)/.test  ## run the notebooks and store their outputs; NB="..." runs some
 	$(BIN)/python tools/notebooks.py run $(NB)
 
 lock: $(VENV)/.test  ## choose new versions for constraints.txt
