@@ -12,9 +12,9 @@ from torch import nn
 
 from tftutor.attention import MultiHeadAttention
 from tftutor.blocks import Block, DecoderBlock, build_attention
-from tftutor.config import BlockConfig, GPTConfig, t5_small, vaswani_base
+from tftutor.config import BlockConfig, GPTConfig, bert_base, t5_small, vaswani_base
 from tftutor.masks import causal_mask, padding_mask
-from tftutor.models import GPT, EncoderDecoder
+from tftutor.models import GPT, Bert, EncoderDecoder
 from tftutor.properties import residual_error
 
 B, T, S, D = 2, 3, 5, 24
@@ -101,6 +101,14 @@ def test_gpt_weights_start_as_stated() -> None:
             assert (norm.bias == 0).all()
     assert spread(model.embed) == pytest.approx(0.02, rel=0.05)
     assert all((m.bias == 0).all() for m in model.modules() if isinstance(m, nn.Linear) and m.bias is not None)
+
+
+def test_bert_weights_start_as_stated() -> None:
+    torch.manual_seed(0)
+    model = Bert(bert_base(300, n_layers=2).with_block(d_model=192, d_ff=256))
+    assert spread(model.blocks[1].ffn.up_proj) == pytest.approx(0.02, rel=0.05)
+    assert spread(model.blocks[1].ffn.down_proj) == pytest.approx(0.02 / math.sqrt(2 * 2), rel=0.05)
+    assert spread(model.embed) == pytest.approx(0.02, rel=0.05)
 
 
 def test_encoder_and_decoder_count_their_own_branches() -> None:

@@ -96,6 +96,16 @@ def test_every_relative_stack_owns_one_table() -> None:
     assert tables == ["src_embed.positions.table.weight", "tgt_embed.positions.table.weight"]
 
 
+def test_a_stack_that_sees_both_sides_tells_them_apart() -> None:
+    pairs = t5()
+    sides = {"gpt": gpt(positions="t5").positions, "bert": bert(positions="t5").positions,
+             "encoder": pairs.src_embed.positions, "decoder": pairs.tgt_embed.positions}  # fmt: skip
+    ahead = {name: scheme.inputs(torch.tensor([2]), torch.tensor([1, 3])).bias for name, scheme in sides.items()}
+    behind_only = {name: bool((bias[..., 1] == sides[name].table.weight[0].view(1, 4, 1)).all())
+                   for name, bias in ahead.items()}  # fmt: skip
+    assert behind_only == {"gpt": True, "bert": False, "encoder": False, "decoder": True}
+
+
 def test_bert_segments_count() -> None:
     model, tokens = bert(), ids(B, T)
     zeros = torch.zeros_like(tokens)
@@ -129,6 +139,8 @@ def test_positions_count_real_tokens_only() -> None:
 
 
 def test_max_len_counts_what_is_there() -> None:
+    assert bert(max_len=6)(ids(1, 6)).shape[1] == 6
+    assert encoder_decoder(max_len=6)(ids(1, 6), ids(1, 6)).shape[1] == 6
     model = gpt(max_len=6)
     with torch.no_grad():
         assert model(ids(1, 6)).shape[1] == 6
