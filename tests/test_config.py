@@ -145,6 +145,14 @@ def test_the_2017_base_model() -> None:
     assert (cfg.final_norm, cfg.block.norm_order) == (False, "post")
 
 
+def test_what_sets_the_presets_apart() -> None:
+    t5, llama, bert = config.t5_small(), config.llama_shape(), config.bert_base()
+    assert (t5.block.scale, t5.block.bias, t5.block.norm_eps, t5.output_scale) == (1.0, False, 1e-6, 512**-0.5)
+    assert (t5.n_buckets, t5.max_distance, t5.embed_scale) == (32, 128, False)
+    assert (llama.rope_base, llama.max_len, llama.block.kv_heads, llama.tie) == (500_000.0, 8192, 8, False)
+    assert (bert.block.norm_eps, bert.block.norm_order, bert.block.activation) == (1e-12, "post", "gelu")
+
+
 def test_presets_may_be_varied() -> None:
     assert config.gpt2_small(n_layers=3).n_layers == 3
     assert config.bert_base(positions="rope").positions == "rope"
