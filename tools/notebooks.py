@@ -2,6 +2,7 @@
 
     python tools/notebooks.py run [chapters/03_*.ipynb ...]    run, store the outputs, renew numbers and claims
     python tools/notebooks.py check [chapters/03_*.ipynb ...]  run nothing; fail if a file is not as `run` leaves it
+    python tools/notebooks.py claims                           run nothing; renew the registry from the stored outputs
 
 A number in prose is written `0.39<!--=gap:.2f-->`: the text that readers see, then a comment that names a recorded
 value (`tftutor.notebook.record`, or the id of a claim) and how to format it. `run` renews the text, `check` compares.
@@ -219,8 +220,15 @@ def run(paths: list[Path], jobs: int, timeout: int, fresh: bool) -> int:
             except Exception as error:
                 failed += 1
                 print(f"{path.name}: FAILED, the file is as it was\n{error}", flush=True)
-    replace(REGISTRY, dumps_claims(collect_claims(sorted(CHAPTERS.glob("*.ipynb")))))
+    register_claims()
     return 1 if failed else 0
+
+
+def register_claims() -> int:
+    """Renew the registry of claims from the stored outputs."""
+    changed = replace(REGISTRY, dumps_claims(collect_claims(sorted(CHAPTERS.glob("*.ipynb")))))
+    print(f"{REGISTRY.name}: {'changed' if changed else 'unchanged'}")
+    return 0
 
 
 def check(paths: list[Path]) -> int:
@@ -239,13 +247,15 @@ def check(paths: list[Path]) -> int:
 def main() -> int:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command", choices=["run", "check"])
+    parser.add_argument("command", choices=["run", "check", "claims"])
     parser.add_argument("notebooks", nargs="*", type=Path)
     parser.add_argument("--jobs", type=int, default=2, help="notebooks to run at a time")
     parser.add_argument("--timeout", type=int, default=600, help="seconds a cell may take")
     parser.add_argument("--fresh", action="store_true", help=f"renew also the outputs of cells tagged {VOLATILE}")
     args = parser.parse_args()
     paths = [path.resolve() for path in args.notebooks] or sorted(CHAPTERS.glob("*.ipynb"))
+    if args.command == "claims":
+        return register_claims()
     return check(paths) if args.command == "check" else run(paths, args.jobs, args.timeout, args.fresh)
 
 
