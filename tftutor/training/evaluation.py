@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import nn
 
-from tftutor.data import BOS, EOS, LETTERS, PHONEMES, Entry, Pair, collate
+from tftutor.data import Entry
 from tftutor.data.dictionary import spelling_problem
-from tftutor.decoding import beam_search, greedy, inference
 from tftutor.metrics import bootstrap_interval, edit_counts, wilson_interval
+from tftutor.tasks import pronounce
 
 
 @dataclass(frozen=True)
@@ -49,24 +48,11 @@ def transcribe(
     """
     if beam < 1 or batch_size < 1:
         raise ValueError(f"beam, batch_size: expected at least 1, got {beam}, {batch_size}")
-    device = next(model.parameters()).device
     predictions: list[tuple[str, ...] | None] = [None] * len(words)
     todo = [i for i, word in enumerate(words) if spelling_problem(word) is None]
-    todo.sort(key=lambda i: (len(words[i]), words[i]))
-    size = max(1, batch_size // beam)
-    for start in range(0, len(todo), size):
-        part = todo[start : start + size]
-        batch = collate([Pair(tuple(LETTERS.encode(words[i])), ()) for i in part]).to(device)
-        prompt = torch.full((len(part), 1), BOS, dtype=torch.int64, device=device)
-        limit = model.cfg.max_len - 1
-        with inference(model):
-            state = model.start(batch.src, None if bool(batch.src_valid.all()) else batch.src_valid)
-            if beam == 1:
-                tokens = greedy(model, prompt, state, max_new_tokens=limit, eos_id=EOS).tokens
-            else:
-                tokens = beam_search(model, prompt, state, n_beams=beam, max_new_tokens=limit, eos_id=EOS).tokens[:, 0]
-        for i, row in zip(part, tokens.tolist(), strict=True):
-            predictions[i] = tuple(PHONEMES.decode(row[: row.index(EOS)] if EOS in row else row))
+    found = pronounce(model, [words[i] for i in todo], n_beams=beam, batch_size=max(1, batch_size // beam))
+    for i, (best,) in zip(todo, found, strict=True):
+        predictions[i] = best.phonemes
     return predictions
 
 

@@ -1,0 +1,48 @@
+"""What the commands share: errors for people, and checkpoints by name or path."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+Command = TypeVar("Command", bound=Callable[..., None])
+
+ModelOption = Annotated[str, typer.Option("--model", "-m", help="A shipped checkpoint's name, or a path to one.")]
+
+
+def plain_errors(command: Command) -> Command:
+    """Turn the package's one-line errors into one line on standard error and exit code 2."""
+
+    @functools.wraps(command)
+    def wrapped(*args: object, **kwargs: object) -> None:
+        try:
+            command(*args, **kwargs)
+        except typer.Exit:  # a RuntimeError by birth
+            raise
+        except (ValueError, OSError, RuntimeError) as error:
+            _fail(str(error))
+        except KeyboardInterrupt:
+            typer.echo("interrupted", err=True)
+            raise typer.Exit(130) from None
+
+    return wrapped
+
+
+def _fail(message: str) -> None:
+    typer.echo(f"tftutor: {' '.join(message.split())}", err=True)
+    raise typer.Exit(2)
+
+
+def load_checkpoint(name: str, kind: str) -> tuple[Any, dict[str, Any]]:
+    """A checkpoint by its shipped name, or by a path; of the model class `kind`."""
+    from tftutor.serialization import load, load_model, shipped
+
+    is_path = name not in shipped() and (Path(name).parent != Path() or Path(name).suffix)
+    model, card = load_model(name) if is_path else load(name)
+    if type(model).__name__ != kind:
+        raise ValueError(f"model: expected a checkpoint of {kind}, got {name!r}, one of {type(model).__name__}")
+    return model, card
