@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -93,6 +94,7 @@ def test_bytes_that_are_no_text_are_refused(checkpoint):
         (["pronounce", "--file", "no-such-file"], "no-such-file"),
         (["train", "no-such-recipe"], "g2p-small"),
         (["train", "g2p-small", "--train", "no-such-file"], "no-such-file"),
+        (["train", "shakespeare", "--train", "words.dict"], "shakespeare"),
         (["evaluate", "no-such-model"], "no-such-model"),
         (["claims", "no-such.ipynb"], "no-such.ipynb"),
         (["exercises", "reset", "no-such-chapter"], "no-such-chapter"),
@@ -110,9 +112,9 @@ def test_a_checkpoint_of_another_kind_is_refused(checkpoint):
 
 def test_a_truncated_checkpoint_is_refused(checkpoint, tmp_path):
     broken = tmp_path / "broken.safetensors"
-    content = open(checkpoint, "rb").read()
+    content = Path(checkpoint).read_bytes()
     broken.write_bytes(content[: len(content) // 2])
-    (tmp_path / "broken.json").write_text(open(checkpoint.replace(".safetensors", ".json")).read())
+    (tmp_path / "broken.json").write_text(Path(checkpoint).with_suffix(".json").read_text())
     assert "broken.safetensors" in one_line(run("pronounce", "-m", broken, "cat"))
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from tftutor.data import BOS, EOS, LETTERS, PHONEMES
 from tftutor.data.shakespeare import decode_text, encode_text
+from tftutor.data.vocabulary import SPECIAL_SYMBOLS
 from tftutor.decoding import beam_search, greedy, inference, sample
 from tftutor.models import GPT, EncoderDecoder
 
@@ -106,5 +107,8 @@ def continue_text(
                 model, context, state, max_new_tokens=n_new, temperature=temperature, top_k=top_k, top_p=top_p,
                 generator=generator,
             )  # fmt: skip
-        text = torch.cat([text, new.tokens[0]])
+        characters = new.tokens[0][new.tokens[0] >= len(SPECIAL_SYMBOLS)]  # marks are none
+        if not len(characters):
+            raise RuntimeError("model: expected characters, got none; is it a language model of characters?")
+        text = torch.cat([text, characters])
     return decode_text(text[written:])

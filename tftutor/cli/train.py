@@ -31,16 +31,25 @@ def train(
     torchrun --standalone --nproc-per-node 2 --no-python tftutor train RECIPE
     """
     from tftutor.training.recipes import RECIPES
-    from tftutor.training.recipes import train as run
+    from tftutor.training.recipes import train as train_speller
+    from tftutor.training.text import TEXT_RECIPES, train_text
 
+    known = RECIPES | TEXT_RECIPES
     if recipe == "list":
-        for name, known in RECIPES.items():
-            typer.echo(f"{name:12} {known.summary}")
+        for name, each in known.items():
+            typer.echo(f"{name:12} {each.summary}")
         return
-    if recipe not in RECIPES:
-        raise ValueError(f"RECIPE: expected one of {', '.join(RECIPES)}, got {recipe!r}")
+    if recipe not in known:
+        raise ValueError(f"RECIPE: expected one of {', '.join(known)}, got {recipe!r}")
     folder = out or Path("runs") / recipe
-    result = run(RECIPES[recipe], train=train_file, dev=dev_file, test=test_file, out=folder, resume=resume)
+    if recipe in RECIPES:
+        result = train_speller(
+            RECIPES[recipe], train=train_file, dev=dev_file, test=test_file, out=folder, resume=resume
+        )
+    elif train_file or dev_file or test_file:
+        raise ValueError(f"--train, --dev, --test: expected no dictionary for {recipe!r}, which learns from the plays")
+    else:
+        result = train_text(TEXT_RECIPES[recipe], out=folder, resume=resume)
     if not result.is_main:
         return
     if result.stopped:
@@ -84,7 +93,7 @@ def evaluate(
 
 
 def _score(value: object) -> str:
-    """A number of words, or the rates of one way of decoding, for people."""
+    """A plain number, or the rates of one way of decoding, for people."""
     if isinstance(value, dict):
         return f"WER {100 * value['wer']:.2f} % PER {100 * value['per']:.2f} %"
     return str(value)

