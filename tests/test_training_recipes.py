@@ -16,6 +16,7 @@ from tftutor.data import EOS, LETTERS, PHONEMES, DictionaryError, Entry, Pair, c
 from tftutor.models import EncoderDecoder
 from tftutor.packages import package_file
 from tftutor.serialization import CheckpointError, load_model
+from tftutor.tasks import PRONUNCIATION_LIMIT
 from tftutor.training import recipes
 from tftutor.training.evaluation import evaluate, score, transcribe
 from tftutor.training.recipes import RECIPES, SpellingTask, read_data, sample, train
@@ -46,7 +47,7 @@ def test_greedy_takes_the_likeliest_phoneme_at_each_step(model: EncoderDecoder) 
     word = WORDS[33].word
     ids = [1]
     src = torch.tensor([[*LETTERS.encode(word), EOS]])
-    while len(ids) < model.cfg.max_len:
+    while len(ids) <= PRONUNCIATION_LIMIT:
         with torch.no_grad():
             ids.append(int(model(src, torch.tensor([ids]))[0, -1].argmax()))
         if ids[-1] == EOS:
