@@ -81,12 +81,12 @@ RECIPES = {
     recipe.name: recipe
     for recipe in (
         Recipe(
-            name="g2p-small", summary="spelling to pronunciation, 0.9 M parameters, about 25 minutes on two cores",
+            name="g2p-small", summary="spelling to pronunciation, 0.9 M parameters, about 22 minutes of one core",
             config=_speller(128, 512, 2, 0.1), epochs=20, batch_size=128, learning_rate=2e-3,
             warmup_steps=500, label_smoothing=0.1, ema_decay=0.999,
         ),
         Recipe(
-            name="g2p", summary="spelling to pronunciation, 5.5 M parameters, about 80 minutes on two cores",
+            name="g2p", summary="spelling to pronunciation, 5.5 M parameters, about 100 minutes of one core",
             config=_speller(256, 1024, 3, 0.1), epochs=20, batch_size=128, learning_rate=8e-4,
             warmup_steps=1000, label_smoothing=0.1, ema_decay=0.9995,
         ),

@@ -45,7 +45,7 @@ TEXT_RECIPES = {
     for recipe in (
         TextRecipe(
             name="shakespeare",
-            summary="Shakespeare's plays by characters, 0.8 M parameters, about 5 minutes on two cores",
+            summary="Shakespeare's plays by characters, 0.8 M parameters, about 7 minutes of one core",
             config=GPTConfig(
                 block=BlockConfig(
                     d_model=128, n_heads=4, d_ff=341, bias=False, norm="rms", activation="swiglu", dropout=0.0
