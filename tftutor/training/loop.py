@@ -22,7 +22,7 @@ from tftutor.training.distributed import Processes
 from tftutor.training.ema import EMA
 from tftutor.training.journal import Journal
 from tftutor.training.runtime import arithmetic, attention_kernels, autocast_dtype, step_seed, stop_signals, threads
-from tftutor.training.schedules import warmup_cosine
+from tftutor.training.schedules import cosine_cycles
 from tftutor.training.snapshots import Position, load_state, save_state
 
 STATE_FILE, LOG_FILE = "state.safetensors", "log.jsonl"
@@ -54,6 +54,7 @@ class Settings:
     batch_size: int  # examples per update, over all processes
     learning_rate: float  # at its peak
     warmup_steps: int  # at most a tenth of the run
+    restarts: tuple[int, ...] = ()  # epochs after which the learning rate rises to its peak once more
     weight_decay: float = 0.01  # of matrices only
     betas: tuple[float, float] = (0.9, 0.98)
     clip: float = 1.0  # largest norm of the gradient
@@ -76,6 +77,8 @@ class Settings:
         for name in ("warmup_steps", "weight_decay", "save_minutes", "seed"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}: expected at least 0, got {getattr(self, name)}")
+        if list(self.restarts) != sorted({epoch for epoch in self.restarts if 0 < epoch < self.epochs}):
+            raise ValueError(f"restarts: expected rising epochs between 0 and {self.epochs}, got {self.restarts}")
         if self.precision not in ("auto", "float32", "bfloat16"):
             raise ValueError(f"precision: expected 'auto', 'float32' or 'bfloat16', got {self.precision!r}")
 
@@ -138,6 +141,7 @@ def fit(
     plan = task.plan(position.epoch)
     total_steps = settings.epochs * len(plan)
     warmup_steps = min(settings.warmup_steps, total_steps // 10)
+    cycle_ends = [len(plan) * epochs for epochs in (*settings.restarts, settings.epochs)]
     last = total_steps if max_steps is None else min(max_steps, total_steps)
     journal = Journal(Path(out) / LOG_FILE, done=position.step, total=total_steps, write=procs.is_main,
                       show=progress and procs.is_main)  # fmt: skip
@@ -160,8 +164,8 @@ def fit(
             rows = plan[position.index]
             position.index += 1
             position.step += 1
-            rate = warmup_cosine(
-                position.step, peak=settings.learning_rate, warmup_steps=warmup_steps, total_steps=total_steps
+            rate = cosine_cycles(
+                position.step, peak=settings.learning_rate, warmup_steps=warmup_steps, ends=cycle_ends
             )
             torch.manual_seed(step_seed(settings.seed, position.step, procs.rank))
             nats, tokens, stop = _update(
