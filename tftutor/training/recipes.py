@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import platform
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -29,6 +28,7 @@ from tftutor.data import (
     split,
 )
 from tftutor.data.cmudict import CMUDICT_SHA256
+from tftutor.machine import processor_name
 from tftutor.models import EncoderDecoder
 from tftutor.packages import installed_version, sha256_of
 from tftutor.serialization import load_model, read_card, save_model, write_json
@@ -264,18 +264,3 @@ def _rates(result: Evaluation) -> dict[str, Any]:
         "wer": round(result.wer, 5), "wer_95": [round(x, 5) for x in result.wer_interval],
         "per": round(result.per, 5), "per_95": [round(x, 5) for x in result.per_interval],
     }  # fmt: skip
-
-
-def processor_name(device: torch.device) -> str:
-    """The name of the processor, or of the GPU, that computes, and how many cores there are."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    name = platform.processor() or platform.machine()
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                name = line.split(":", 1)[1].strip()
-                break
-    except OSError:
-        pass
-    return f"{name}, {os.cpu_count()} cores"

@@ -1,0 +1,16 @@
+"""Figures of the course, and the only user of matplotlib.
+
+Functions are named by what they draw and return nothing, so that a cell may end with one. To put several side by side
+take axes from `panels` and pass them as `ax`. Figures have an opaque white ground: readable on a dark page as well.
+Colours are told apart by colour-blind readers, and lines differ by marker too.
+"""
+
+from __future__ import annotations
+
+from tftutor.plots.curves import arrows, bars, lines
+from tftutor.plots.matrices import attention_map, heatmap
+from tftutor.plots.style import COLOURS, MARKERS, WIDTH, panels, save, use_style
+
+__all__ = [
+    "COLOURS", "MARKERS", "WIDTH", "arrows", "attention_map", "bars", "heatmap", "lines", "panels", "save", "use_style",
+]  # fmt: skip
