@@ -214,6 +214,7 @@ CHECKS: dict[str, tuple[str, Callable[[], float], float]] = {
 CAUGHT: dict[str, list[str]] = {
     "causal-off-by-one": ["causal mask", "GPT is causal", "decoder is causal"],
     "causal-without-self": ["causal mask"],
+    "causal-forgotten": ["causal mask", "GPT is causal", "decoder is causal"],
     "causal-top-left": ["causal mask", "steps"],
     "window-one-too-wide": ["window mask"],
     "padding-not-masked": ["source padding"],

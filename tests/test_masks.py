@@ -53,6 +53,60 @@ def test_prefix(query_pos, key_pos, prefix) -> None:
     assert torch.equal(mask.expand_as(wanted), wanted)
 
 
+@settings(deadline=None)
+@given(query_pos=vector(QUERIES), key_pos=vector(KEYS), window=st.integers(1, 4), dilation=st.integers(1, 4))
+def test_dilated(query_pos, key_pos, window, dilation) -> None:
+    mask = masks.dilated_mask(query_pos, key_pos, window, dilation)
+    allowed = range(0, window * dilation, dilation)
+    wanted = by_loops(query_pos, key_pos, lambda q, k: k >= 0 and q - k in allowed)
+    assert torch.equal(mask.expand_as(wanted), wanted)
+
+
+@settings(deadline=None)
+@given(query_pos=vector(QUERIES), key_pos=vector(KEYS), reach=st.integers(0, 4), n_global=st.integers(0, 4))
+def test_global(query_pos, key_pos, reach, n_global) -> None:
+    mask = masks.global_mask(query_pos, key_pos, reach, n_global)
+    wanted = by_loops(
+        query_pos, key_pos, lambda q, k: min(q, k) >= 0 and (abs(q - k) <= reach or q < n_global or k < n_global)
+    )
+    assert torch.equal(mask.expand_as(wanted), wanted)
+
+
+@settings(deadline=None)
+@given(query_pos=vector(QUERIES), key_pos=vector(KEYS), window=st.integers(1, 4), n_sinks=st.integers(0, 4))
+def test_sinks(query_pos, key_pos, window, n_sinks) -> None:
+    mask = masks.sink_mask(query_pos, key_pos, window, n_sinks)
+    wanted = by_loops(query_pos, key_pos, lambda q, k: 0 <= k <= q and (q - k < window or k < n_sinks))
+    assert torch.equal(mask.expand_as(wanted), wanted)
+
+
+def test_patterns_that_coincide() -> None:
+    pos = torch.arange(7)
+    causal = masks.causal_mask(pos, pos)
+    assert torch.equal(masks.dilated_mask(pos, pos, 3, 1), masks.window_mask(pos, pos, 3))
+    assert torch.equal(masks.sink_mask(pos, pos, 3, 0), masks.window_mask(pos, pos, 3))
+    assert torch.equal(masks.sink_mask(pos, pos, 1, 7), causal)
+    assert torch.equal(masks.prefix_mask(pos, pos, 0), causal)
+    assert masks.global_mask(pos, pos, 0, 7).all()
+    assert torch.equal(masks.global_mask(pos, pos, 2, 1) & causal, masks.sink_mask(pos, pos, 3, 1))
+
+
+@pytest.mark.parametrize(
+    ("make", "sizes", "message"),
+    [
+        (masks.dilated_mask, (0, 1), "window: expected at least 1 position, got 0"),
+        (masks.dilated_mask, (1, 0), "dilation: expected at least 1 position, got 0"),
+        (masks.global_mask, (-1, 0), "reach: expected at least 0 positions, got -1"),
+        (masks.global_mask, (0, -1), "n_global: expected at least 0 positions, got -1"),
+        (masks.sink_mask, (1, -1), "n_sinks: expected at least 0 positions, got -1"),
+        (masks.sink_mask, (0, 1), "window: expected at least 1 position, got 0"),
+    ],
+)
+def test_sizes_out_of_range_are_refused(make, sizes, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        make(torch.arange(3), torch.arange(3), *sizes)
+
+
 def test_a_prefix_per_row() -> None:
     pos = torch.arange(4)
     together = masks.prefix_mask(pos, pos, torch.tensor([0, 3]))
@@ -94,7 +148,15 @@ def test_conversions_come_back(data, dtype) -> None:
     assert bias.dtype == dtype
     assert torch.equal(masks.from_additive(bias), mask)
     assert torch.equal(masks.from_additive(bias.clamp(min=torch.finfo(dtype).min)), mask)  # finite ones too
+    finite = masks.to_additive(mask, dtype, finite=True)
+    assert finite.isfinite().all()
+    assert torch.equal(masks.from_additive(finite), mask)
     assert torch.equal(~masks.to_blocked(mask), mask)
+    assert torch.equal(masks.from_blocked(masks.to_blocked(mask)), mask)
+    ones = masks.to_ones(mask)
+    assert ones.sum() == mask.sum()
+    for kind in (torch.int64, torch.int32, dtype, torch.bool):
+        assert torch.equal(masks.from_ones(ones.to(kind)), mask)
 
 
 def test_additive_values() -> None:
@@ -105,7 +167,7 @@ def test_additive_values() -> None:
 
 @pytest.mark.parametrize(
     "convert",
-    [masks.padding_mask, masks.count_positions, masks.to_additive, masks.to_blocked],
+    [masks.padding_mask, masks.count_positions, masks.to_additive, masks.to_blocked, masks.to_ones],
     ids=lambda f: f.__name__,
 )
 def test_float_masks_are_refused(convert) -> None:
@@ -116,6 +178,17 @@ def test_float_masks_are_refused(convert) -> None:
 def test_a_bool_mask_is_not_additive() -> None:
     with pytest.raises(TypeError, match=r"bias: expected an additive float mask, got torch\.bool"):
         masks.from_additive(torch.ones(2, 3, dtype=torch.bool))
+
+
+@pytest.mark.parametrize("other", [float("-inf"), -1e9, 2, 0.5])
+def test_only_ones_and_zeros_are_an_attention_mask(other) -> None:
+    with pytest.raises(ValueError, match="attention_mask: expected ones and zeros"):
+        masks.from_ones(torch.tensor([[1, 0, other]]))
+
+
+def test_ones_are_not_a_blocked_mask() -> None:
+    with pytest.raises(TypeError, match=r"blocked: expected bool .*, got torch\.int64"):
+        masks.from_blocked(torch.ones(2, 3, dtype=torch.int64))
 
 
 def test_masks_combine() -> None:

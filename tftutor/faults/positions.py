@@ -23,6 +23,12 @@ def _(causal_mask: Function) -> Function:
     return lambda query_pos, key_pos: causal_mask(query_pos - 1, key_pos)
 
 
+@fault("causal-forgotten", "masks.causal_mask", "training and validation loss near zero, generation useless",
+       "which keys hold the answer while the whole target is there?")  # fmt: skip
+def _(causal_mask: Function) -> Function:
+    return lambda query_pos, key_pos: causal_mask(torch.full_like(query_pos, torch.iinfo(torch.int64).max), key_pos)
+
+
 @fault("causal-top-left", "masks.causal_mask", "right in training; with a cache, a new token sees the oldest key only",
        "a new query stands after the cached keys, not at position 0")  # fmt: skip
 def _(causal_mask: Function) -> Function:
