@@ -166,6 +166,7 @@ class MultiHeadAttention(nn.Module):
         cache: KVCache | None = None,
         slots: Slots | None = None,
     ) -> Tensor:
+        key_rotation: Rotation | None = None,
         """Let each position of x (B, T, D) attend to its peers, or to `kv` if given.
 
         Args:
@@ -177,6 +178,7 @@ class MultiHeadAttention(nn.Module):
             cache, slots: where earlier keys and values are kept, and which slots x takes.
 
         Returns:
+            key_rotation: those of all cached keys, which are then cached before rotation; None: with x's own.
             (B, T, D). A query that may attend to nothing gets the output projection's bias.
         """
         if kv is not None and cache is not None:
@@ -190,12 +192,14 @@ class MultiHeadAttention(nn.Module):
         if rotation is not None:
             q = rotate(q, rotation)
         if kv is None:
-            kv = self.project_kv(x, rotation)
+            kv = self.project_kv(x, rotation if key_rotation is None else None)
         if cache is not None:
             kv = cache.append(kv, slots)  # S now counts the past
         k, v = (share_kv_heads(t, self.n_heads) for t in kv)  # (B, H, S, Dh)
         dropout = self.dropout if self.training else 0.0
         if self.observer is None:
+        if key_rotation is not None:
+            kv = KV(rotate(kv.keys, key_rotation), kv.values)
             heads = attend(q, k, v, mask=mask, bias=bias, scale=self.scale, dropout=dropout)
         else:
             heads, weights = attend_with_weights(q, k, v, mask=mask, bias=bias, scale=self.scale, dropout=dropout)

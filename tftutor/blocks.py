@@ -60,7 +60,7 @@ class Block(nn.Module):
         return self.add(
             x,
             self.norm_attn,
-            lambda h: self.attn(h, mask=mask, bias=where.bias, rotation=where.rotation, cache=cache, slots=slots),
+            lambda h: self.attn(h, mask=mask, cache=cache, slots=slots, **where._asdict()),
         )
 
     def forward(

@@ -30,6 +30,7 @@ class PositionInputs(NamedTuple):
 
     bias: Tensor | None = None  # (1 or B, H, T, S)
     rotation: Rotation | None = None
+    key_rotation: Rotation | None = None  # of all cached keys, where they are cached before rotation
 
 
 class PositionScheme(nn.Module):

@@ -2,7 +2,7 @@
 
 `lengths` (B,) is the only record of position: how many real tokens each row has seen. Row b of a cache holds
 its keys at slots 0 .. lengths[b] - 1, so the slot of a key is its position. Rows may differ in length, leave
-(`drop`), join (`admit`) and change places (`reorder`).
+(`drop`), join (`admit`) and change places (`reorder`). A `SlidingState` keeps the first and the latest tokens only.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tftutor.checks import expect_valid
 
 
 class KV(NamedTuple):
-    """Keys and values of one layer; keys already rotated where RoPE is used."""
+    """Keys and values of one layer; keys already rotated where RoPE is used, except in a sliding state."""
 
     keys: Tensor  # (B, G, S, Dh)
     values: Tensor  # (B, G, S, Dh)
@@ -40,10 +40,11 @@ class KVCache:
         for buffer, fresh in zip(self._buffers, new, strict=True):
             fresh = fresh.to(buffer.dtype)
             if slots.start is not None:  # equal lengths, no padding: one slice
-                buffer[:, :, slots.start : slots.stop] = fresh
+                buffer[:, :, slots.start : slots.start + fresh.shape[2]] = fresh
             else:
                 row, column = slots.valid.nonzero(as_tuple=True)  # (real,), (real,)
-                buffer[row, :, slots.query_pos[row, column]] = fresh[row, :, column]
+                where = slots.query_pos if slots.written is None else slots.written
+                buffer[row, :, where[row, column]] = fresh[row, :, column]
         self._used = max(self._used, slots.stop)
         return KV(*(buffer[:, :, : slots.stop] for buffer in self._buffers))
 
@@ -76,6 +77,8 @@ class Slots(NamedTuple):
     start: int | None  # first slot written when all rows agree, else None
     stop: int  # slots in use afterwards: S
     valid: Tensor | None  # (B, T), None when all rows agree
+    written: Tensor | None = None  # (B, T), slots written when rows differ; None: slot = position
+    renumbered: bool = False  # positions of cached keys change from step to step: rotate them when they are read
 
 
 class DecoderState:
@@ -103,6 +106,10 @@ class DecoderState:
     def __len__(self) -> int:
         """Number of rows."""
         return len(self.lengths)
+
+    def chunks(self, tokens: Tensor, valid: Tensor | None) -> list[int]:
+        """How many columns of `tokens` (B, T) may be read at once, then how many more, and so on: here all."""
+        return [tokens.shape[1]]
 
     def place(self, tokens: Tensor, valid: Tensor | None) -> Slots:
         """The slots for `tokens` (B, T), of which `valid` (B, T) are real. Reads the state, changes nothing."""
@@ -175,6 +182,64 @@ class DecoderState:
     def nbytes(self) -> int:
         """Bytes allocated by the caches of all layers."""
         return sum(layer.nbytes for layer in self.layers)
+
+
+class SlidingState(DecoderState):
+    """Constant memory for texts of any length: the first `sinks` tokens and the latest `window`, nothing between.
+
+    What is kept counts as one text without the gap: positions are those *inside the cache*, 0 .. sinks + window - 1, so
+    that none is ever larger than a model has seen in training. A kept key's position falls by one with each token that
+    is evicted; therefore keys are cached before rotation and rotated when they are read. The latest tokens live in a
+    ring: token n is written at slot sinks + (n - sinks) % window, and `lengths` still counts all tokens ever read.
+
+    Source: Xiao et al. 2023, "StreamingLLM", section 3.2.
+    """
+
+    def __init__(
+        self, batch_size: int, layers: list[KVCache], *, window: int, sinks: int, device: torch.device
+    ) -> None:
+        super().__init__(batch_size, layers, max_len=sinks + window, device=device)
+        self.window = window
+        self.sinks = sinks
+
+    def chunks(self, tokens: Tensor, valid: Tensor | None) -> list[int]:
+        """All columns that fit without evicting anything, then one at a time: each token evicts its own."""
+        n_new = tokens.shape[1]
+        real = torch.ones_like(tokens, dtype=torch.bool) if valid is None else valid
+        fits = ((self.lengths[:, None] + real.long().cumsum(dim=1)) <= self.max_len).all(dim=0)
+        n_fit = max(int(fits.long().cumprod(dim=0).sum()), 1)
+        return [n_new] if n_fit >= n_new else [n_fit] + [1] * (n_new - n_fit)
+
+    def place(self, tokens: Tensor, valid: Tensor | None) -> Slots:
+        """The slots for `tokens` (B, T); T > 1 only while nothing has to be evicted (see `chunks`)."""
+        if len(tokens) != len(self):
+            raise ValueError(f"tokens: expected {len(self)} rows as in the state, got {len(tokens)}")
+        expect_valid("valid", valid, tokens)
+        valid = torch.ones_like(tokens, dtype=torch.bool) if valid is None else valid
+        ends = self.lengths + valid.sum(dim=1)  # (B,)
+        if tokens.shape[1] > 1 and bool((ends > self.max_len).any()):
+            raise ValueError(f"tokens: expected one column once more than {self.max_len} tokens are read, got "
+                             f"{tokens.shape[1]}; split them by state.chunks(tokens, valid)")  # fmt: skip
+        stop = min(int(ends.max()), self.max_len) if len(self) else min(tokens.shape[1], self.max_len)
+        order = (self.lengths[:, None] + valid.long().cumsum(dim=1) - 1).masked_fill(~valid, -1)  # (B, T)
+        ring = self.sinks + (order - self.sinks) % self.window
+        written = torch.where(order < self.sinks, order, ring)
+        evicted = (ends - self.max_len).clamp(min=0)[:, None]
+        query_pos = torch.where(order < 0, -1, order - evicted)
+        slots = torch.arange(stop, device=tokens.device)[None]
+        latest = ends[:, None] - 1 - (ends[:, None] - 1 - slots) % self.window  # the newest token that a ring slot had
+        key_pos = torch.where((slots < self.sinks) & (slots < ends[:, None]), slots, -1)
+        key_pos = torch.where((slots >= self.sinks) & (latest >= self.sinks), latest - evicted, key_pos)
+        if tokens.numel() and bool(valid.all()) and bool((self.lengths == self.lengths[0]).all()):
+            return Slots(query_pos[0], key_pos[0], int(written[0, 0]), stop, None, renumbered=True)
+        return Slots(query_pos, key_pos, None, stop, valid, written=written, renumbered=True)
+
+    def admit(self, other: DecoderState) -> None:
+        """Let the rows of `other`, a state of the same model and sizes, join after the rows here."""
+        if (getattr(other, "window", None), getattr(other, "sinks", None)) != (self.window, self.sinks):
+            raise ValueError(f"other: expected a sliding state with window {self.window} and {self.sinks} sinks, got "
+                             f"{type(other).__name__}")  # fmt: skip
+        super().admit(other)
 
 
 def _pad_keys(x: Tensor, length: int) -> Tensor:

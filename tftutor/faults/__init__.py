@@ -6,7 +6,7 @@ Each fault turns one right function into a wrong one. `FAULTS[name].broken()` is
 
 from __future__ import annotations
 
-from tftutor.faults import attention, models, positions, text  # noqa: F401 - they fill the catalogue
+from tftutor.faults import attention, models, positions, serving, text  # noqa: F401 - they fill the catalogue
 from tftutor.faults.catalogue import FAULTS, Fault, planted
 
 __all__ = ["FAULTS", "Fault", "planted"]

@@ -34,6 +34,13 @@ from tftutor.properties.models import (
     turnover_error,
 )
 from tftutor.properties.text import (
+from tftutor.properties.serving import (
+    decode_alone,
+    paging_error,
+    serving_error,
+    streaming_error,
+    streaming_reference,
+)
     end_error,
     loss_padding_change,
     loss_pooling_change,
@@ -51,6 +58,7 @@ __all__ = [
     "batch_change",
     "dead_parameters",
     "empty_row_error",
+    "decode_alone",
     "end_error",
     "fresh_state",
     "full_pass",
@@ -66,6 +74,7 @@ __all__ = [
     "ragged_change",
     "reorder_error",
     "rerun_change",
+    "paging_error",
     "residual_error",
     "score_error",
     "shift_change",
@@ -73,7 +82,10 @@ __all__ = [
     "step_error",
     "temperature_error",
     "top_k_error",
+    "serving_error",
     "top_p_error",
     "turnover_error",
     "weight_error",
+    "streaming_error",
+    "streaming_reference",
 ]
