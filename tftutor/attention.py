@@ -73,14 +73,15 @@ def attend_with_weights(
     """`attend`, step by step, returning the weights as well."""
     expect_mask(mask)
     expect_bias(bias)
-    scores = q @ k.transpose(-2, -1) * (1 / math.sqrt(q.shape[-1]) if scale is None else scale)  # (B, H, T, S)
+    factor = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
+    scores = q @ k.transpose(-2, -1) * factor  # (B, H, T, S)
     if bias is not None:
         scores = scores + bias.to(scores.dtype)
     if mask is not None:
         scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
     weights = scores.softmax(dim=-1)
     if mask is not None:
-        weights = weights.masked_fill(~mask, 0.0)  # a row with nothing to attend to is zero, not uniform
+        weights = weights.masked_fill(~mask, 0.0)  # an empty row is zero, not uniform
     return Attended(F.dropout(weights, dropout) @ v, weights)
 
 
