@@ -7,6 +7,7 @@ with `cfg.with_block(n_kv_heads=1)` for what concerns a single block.
 from __future__ import annotations
 
 import dataclasses
+import sys
 from dataclasses import dataclass
 from typing import Any, Literal, Self, get_args
 
@@ -17,6 +18,7 @@ NormOrder = Literal["pre", "post"]
 Activation = Literal["relu", "gelu", "gelu_tanh", "swiglu", "geglu"]
 Positions = Literal["none", "sinusoidal", "learned", "t5", "alibi", "rope", "rope_pairs"]
 Tie = Literal["none", "target", "all"]
+Cell = Literal["lstm", "gru"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,6 +152,33 @@ class BertConfig(_StackConfig):
         expect_positive(vocab_size=self.vocab_size, n_layers=self.n_layers)
 
 
+@dataclass(frozen=True, kw_only=True)
+class RecurrentConfig:
+    """A recurrent encoder-decoder: bidirectional encoder, decoder with or without attention to all its states."""
+
+    src_vocab_size: int
+    tgt_vocab_size: int
+    attention: bool  # False: all the decoder gets is one vector, the encoder's last states
+    cell: Cell = "lstm"
+    n_layers: int = 1  # of the encoder, and of the decoder
+    d_embed: int = 128
+    d_encoder: int = 128  # per direction; its states are twice as wide
+    d_decoder: int = 256
+    d_attn: int = 128  # width in which the additive score compares
+    dropout: float = 0.0  # probability, on embeddings, encoder states, between layers, before the output
+
+    def __post_init__(self) -> None:
+        names = ("src_vocab_size", "tgt_vocab_size", "n_layers", "d_embed", "d_encoder", "d_decoder", "d_attn")
+        expect_positive(**{name: getattr(self, name) for name in names})
+        expect_choice("cell", self.cell, get_args(Cell))
+        expect_probability(dropout=self.dropout)
+
+    @property
+    def max_len(self) -> int:
+        """No limit: a recurrent network has no table of positions that could end."""
+        return sys.maxsize
+
+
 def vaswani_base(src_vocab_size: int, tgt_vocab_size: int, **changes: Any) -> EncoderDecoderConfig:
     """The base model of Vaswani et al. 2017, section 3 and table 3: post-norm, ReLU, sinusoids, no final norm."""
     block = BlockConfig(d_model=512, n_heads=8, d_ff=2048, norm_order="post", activation="relu", dropout=0.1)
@@ -241,22 +270,24 @@ def bert_base(vocab_size: int = 30_522, **changes: Any) -> BertConfig:
     return dataclasses.replace(cfg, **changes)
 
 
-_CONFIGS = {cls.__name__: cls for cls in (EncoderDecoderConfig, GPTConfig, BertConfig)}
+_CONFIGS = {cls.__name__: cls for cls in (EncoderDecoderConfig, GPTConfig, BertConfig, RecurrentConfig)}
+_Config = EncoderDecoderConfig | GPTConfig | BertConfig | RecurrentConfig
 
 
-def config_to_dict(cfg: EncoderDecoderConfig | GPTConfig | BertConfig) -> dict[str, Any]:
+def config_to_dict(cfg: _Config) -> dict[str, Any]:
     """A JSON-ready description of `cfg`, with the name of its class under "class"."""
     return {"class": type(cfg).__name__, **dataclasses.asdict(cfg)}
 
 
-def config_from_dict(data: dict[str, Any]) -> EncoderDecoderConfig | GPTConfig | BertConfig:
+def config_from_dict(data: dict[str, Any]) -> _Config:
     """The config that `config_to_dict` described; unknown classes and fields raise ValueError."""
     fields = dict(data)
     name = fields.pop("class", None)
     if name not in _CONFIGS:
         raise ValueError(f"config: expected class {' or '.join(_CONFIGS)}, got {name!r}")
     try:
-        block = BlockConfig(**fields.pop("block"))
-        return _CONFIGS[name](block=block, **fields)
+        if issubclass(_CONFIGS[name], _StackConfig):
+            fields["block"] = BlockConfig(**fields["block"])
+        return _CONFIGS[name](**fields)
     except (KeyError, TypeError) as error:
         raise ValueError(f"config: expected the fields of {name}, got {error}") from None

@@ -30,6 +30,7 @@ _MODELS = {
     "EncoderDecoderConfig": ("tftutor.models", "EncoderDecoder"),
     "GPTConfig": ("tftutor.models", "GPT"),
     "BertConfig": ("tftutor.models", "Bert"),
+    "RecurrentConfig": ("tftutor.models", "RecurrentSeq2Seq"),
 }
 
 
@@ -149,6 +150,12 @@ def read_card(path: str | os.PathLike[str]) -> dict[str, Any]:
     return card
 
 
+def build_model(cfg: Any) -> nn.Module:
+    """A new model of the class in tftutor.models that `cfg` describes, with random weights."""
+    module, name = _MODELS[type(cfg).__name__]
+    return getattr(importlib.import_module(module), name)(cfg)
+
+
 def load_model(
     path: str | os.PathLike[str], *, model_class: Callable[[Any], nn.Module] | None = None
 ) -> tuple[nn.Module, dict[str, Any]]:
@@ -156,7 +163,7 @@ def load_model(
 
     Args:
         path: stem of the two files, or either of them.
-        model_class: makes the model from its config; None: the class of tftutor.models for that config.
+        model_class: makes the model from its config; None: `build_model`.
 
     Raises:
         CheckpointError: when a file is missing, truncated, damaged or foreign, or the two do not belong together.
@@ -176,10 +183,7 @@ def load_model(
         cfg = config_from_dict(card["config"])
     except (ValueError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{_stem(path)}.json: {error}") from None
-    if model_class is None:
-        module, name = _MODELS[type(cfg).__name__]
-        model_class = getattr(importlib.import_module(module), name)
-    model = model_class(cfg)
+    model = (model_class or build_model)(cfg)
     copy_tensors(tensors, _own_tensors(model), source=str(weights))
     return model.float().eval(), card
 

@@ -13,7 +13,7 @@ from tftutor.data import BOS, EOS, LETTERS, PHONEMES
 from tftutor.data.shakespeare import decode_text, encode_text
 from tftutor.data.vocabulary import SPECIAL_SYMBOLS
 from tftutor.decoding import beam_search, greedy, inference, sample
-from tftutor.models import GPT, EncoderDecoder
+from tftutor.models import GPT, EncoderDecoder, RecurrentSeq2Seq
 
 PRONUNCIATION_LIMIT = 64  # phonemes; the longest entry of the CMU dictionary has 28
 
@@ -33,7 +33,12 @@ def spell(words: Sequence[str]) -> tuple[Tensor, Tensor]:
 
 
 def pronounce(
-    model: EncoderDecoder, words: Sequence[str], *, n_beams: int = 1, n_best: int = 1, batch_size: int = 256
+    model: EncoderDecoder | RecurrentSeq2Seq,
+    words: Sequence[str],
+    *,
+    n_beams: int = 1,
+    n_best: int = 1,
+    batch_size: int = 256,
 ) -> list[list[Pronunciation]]:
     """The `n_best` pronunciations of each word, best first, in the order of `words`.
 
@@ -53,7 +58,9 @@ def pronounce(
     return found
 
 
-def _pronounce_batch(model: EncoderDecoder, words: list[str], n_beams: int) -> list[list[Pronunciation]]:
+def _pronounce_batch(
+    model: EncoderDecoder | RecurrentSeq2Seq, words: list[str], n_beams: int
+) -> list[list[Pronunciation]]:
     src, src_valid = spell(words)
     device = next(model.parameters()).device
     src, src_valid = src.to(device), src_valid.to(device)

@@ -37,12 +37,16 @@ def _fail(message: str) -> None:
     raise typer.Exit(2)
 
 
-def load_checkpoint(name: str, kind: str) -> tuple[Any, dict[str, Any]]:
-    """A checkpoint by its shipped name, or by a path; of the model class `kind`."""
+SPELLERS = ("EncoderDecoder", "RecurrentSeq2Seq")  # models from letters to phonemes
+
+
+def load_checkpoint(name: str, *kinds: str) -> tuple[Any, dict[str, Any]]:
+    """A checkpoint by its shipped name, or by a path; of one of the model classes `kinds`."""
     from tftutor.serialization import load, load_model, shipped
 
     is_path = name not in shipped() and (Path(name).parent != Path() or Path(name).suffix)
     model, card = load_model(name) if is_path else load(name)
-    if type(model).__name__ != kind:
-        raise ValueError(f"model: expected a checkpoint of {kind}, got {name!r}, one of {type(model).__name__}")
+    if type(model).__name__ not in kinds:
+        listed = " or ".join(kinds)
+        raise ValueError(f"model: expected a checkpoint of {listed}, got {name!r}, one of {type(model).__name__}")
     return model, card

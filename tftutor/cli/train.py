@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tftutor.cli.common import load_checkpoint, plain_errors
+from tftutor.cli.common import SPELLERS, load_checkpoint, plain_errors
 
 
 @plain_errors
@@ -78,7 +78,7 @@ def evaluate(
     from tftutor.data import load_cmudict, read_dictionary, split
     from tftutor.training.evaluation import evaluate as score
 
-    network, _ = load_checkpoint(checkpoint, "EncoderDecoder")
+    network, _ = load_checkpoint(checkpoint, *SPELLERS)
     entries = split(load_cmudict()).test if data is None else read_dictionary(data)
     result = score(network, entries, beam=beam)
     typer.echo(f"words {result.n_words}")

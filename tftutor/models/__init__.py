@@ -5,5 +5,6 @@ from __future__ import annotations
 from tftutor.models.bert import Bert
 from tftutor.models.encoder_decoder import EncoderDecoder
 from tftutor.models.gpt import GPT
+from tftutor.models.lstm import RecurrentSeq2Seq
 
-__all__ = ["GPT", "Bert", "EncoderDecoder"]
+__all__ = ["GPT", "Bert", "EncoderDecoder", "RecurrentSeq2Seq"]

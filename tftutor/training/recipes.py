@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tftutor.config import BlockConfig, EncoderDecoderConfig
+from tftutor.config import BlockConfig, EncoderDecoderConfig, RecurrentConfig
 from tftutor.data import (
     LETTERS,
     PHONEMES,
@@ -29,9 +29,8 @@ from tftutor.data import (
 )
 from tftutor.data.cmudict import CMUDICT_SHA256
 from tftutor.machine import processor_name
-from tftutor.models import EncoderDecoder
 from tftutor.packages import installed_version, sha256_of
-from tftutor.serialization import load_model, read_card, save_model, write_json
+from tftutor.serialization import build_model, load_model, read_card, save_model, write_json
 from tftutor.training.distributed import Processes, processes
 from tftutor.training.evaluation import Evaluation, evaluate
 from tftutor.training.journal import progress_bar
@@ -48,7 +47,7 @@ class Recipe(Settings):
 
     name: str
     summary: str = ""  # for people
-    config: EncoderDecoderConfig
+    config: EncoderDecoderConfig | RecurrentConfig
     dev_words: int = 1500  # scored at each check during training
 
 
@@ -77,6 +76,14 @@ def _speller(d_model: int, d_ff: int, n_layers: int, dropout: float) -> EncoderD
     )
 
 
+def _recurrent_speller(attention: bool, d_decoder: int) -> RecurrentConfig:
+    """An LSTM from letters to phonemes; the widths make it as large as g2p-small."""
+    return RecurrentConfig(
+        src_vocab_size=len(LETTERS), tgt_vocab_size=len(PHONEMES), attention=attention, d_decoder=d_decoder,
+        dropout=0.1,
+    )  # fmt: skip
+
+
 RECIPES = {
     recipe.name: recipe
     for recipe in (
@@ -89,6 +96,16 @@ RECIPES = {
             name="g2p", summary="spelling to pronunciation, 5.5 M parameters, about 3.5 hours of one core",
             config=_speller(256, 1024, 3, 0.1), epochs=52, restarts=(20,), batch_size=128, learning_rate=8e-4,
             warmup_steps=1000, label_smoothing=0.1, ema_decay=0.9995,
+        ),
+        Recipe(
+            name="g2p-lstm", summary="the same by an LSTM whose decoder gets one vector, 0.9 M parameters",
+            config=_recurrent_speller(False, 288), epochs=20, batch_size=128, learning_rate=2e-3,
+            warmup_steps=500, label_smoothing=0.1, ema_decay=0.999,
+        ),
+        Recipe(
+            name="g2p-lstm-attention", summary="the same by an LSTM with additive attention, 0.9 M parameters",
+            config=_recurrent_speller(True, 256), epochs=20, batch_size=128, learning_rate=2e-3,
+            warmup_steps=500, label_smoothing=0.1, ema_decay=0.999,
         ),
     )
 }  # fmt: skip
@@ -194,7 +211,7 @@ def train(
         task = SpellingTask(
             data.train, sample(data.dev, recipe.dev_words), batch_size=recipe.batch_size, seed=recipe.seed)
         torch.manual_seed(recipe.seed)
-        model = EncoderDecoder(recipe.config).to(procs.device)
+        model = build_model(recipe.config).to(procs.device)
         fitted = fit(model, task, recipe, out=out, procs=procs, resume=resume, max_steps=max_steps, progress=progress,
                      save_every=save_every)
         steps = {"steps": fitted.position.step, "total_steps": fitted.total_steps, "stopped": fitted.stopped,
