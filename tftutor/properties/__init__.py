@@ -17,6 +17,7 @@ from tftutor.properties.layers import (
     shift_change,
     weight_error,
 )
+from tftutor.properties.leaks import gradient_influence, influence, leak_change, leak_gradient
 from tftutor.properties.models import (
     Source,
     batch_change,
@@ -33,7 +34,6 @@ from tftutor.properties.models import (
     step_error,
     turnover_error,
 )
-from tftutor.properties.text import (
 from tftutor.properties.serving import (
     decode_alone,
     paging_error,
@@ -41,6 +41,7 @@ from tftutor.properties.serving import (
     streaming_error,
     streaming_reference,
 )
+from tftutor.properties.text import (
     end_error,
     loss_padding_change,
     loss_pooling_change,
@@ -57,35 +58,39 @@ __all__ = [
     "attention_error",
     "batch_change",
     "dead_parameters",
-    "empty_row_error",
     "decode_alone",
+    "empty_row_error",
     "end_error",
     "fresh_state",
     "full_pass",
+    "gradient_influence",
+    "influence",
     "input_change",
+    "leak_change",
+    "leak_gradient",
     "linearity_error",
     "loss_padding_change",
     "loss_pooling_change",
     "mask_error",
     "mode_change",
     "padding_change",
+    "paging_error",
     "past_change",
     "permutation_change",
     "ragged_change",
     "reorder_error",
     "rerun_change",
-    "paging_error",
     "residual_error",
     "score_error",
+    "serving_error",
     "shift_change",
     "shift_error",
     "step_error",
+    "streaming_error",
+    "streaming_reference",
     "temperature_error",
     "top_k_error",
-    "serving_error",
     "top_p_error",
     "turnover_error",
     "weight_error",
-    "streaming_error",
-    "streaming_reference",
 ]
