@@ -128,6 +128,7 @@ class MultiHeadAttention(nn.Module):
         scale: float | None = None,
         bias: bool = True,
         dropout: float = 0.0,
+        score: Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> None:
         super().__init__()
         if d_head is None:
@@ -144,6 +145,7 @@ class MultiHeadAttention(nn.Module):
         self.d_head = d_head
         self.scale = scale
         self.dropout = dropout
+        self.score = score  # of q and k, (B, H, T, S); None: the scaled dot product. Others are in tftutor.scores
         self.q_proj = nn.Linear(d_model, n_heads * d_head, bias=bias)
         self.k_proj = nn.Linear(d_model, n_kv_heads * d_head, bias=bias)
         self.v_proj = nn.Linear(d_model, n_kv_heads * d_head, bias=bias)
@@ -164,10 +166,10 @@ class MultiHeadAttention(nn.Module):
         mask: Tensor | None = None,
         bias: Tensor | None = None,
         rotation: Rotation | None = None,
+        key_rotation: Rotation | None = None,
         cache: KVCache | None = None,
         slots: Slots | None = None,
     ) -> Tensor:
-        key_rotation: Rotation | None = None,
         """Let each position of x (B, T, D) attend to its peers, or to `kv` if given.
 
         Args:
@@ -176,10 +178,10 @@ class MultiHeadAttention(nn.Module):
             mask: bool (B, H, T, S), 1 where it does not vary; True where a query may attend.
             bias: float (B, H, T, S), added to the scores.
             rotation: RoPE's angles at the positions of x.
+            key_rotation: those of all cached keys, which are then cached before rotation; None: with x's own.
             cache, slots: where earlier keys and values are kept, and which slots x takes.
 
         Returns:
-            key_rotation: those of all cached keys, which are then cached before rotation; None: with x's own.
             (B, T, D). A query that may attend to nothing gets the output projection's bias.
         """
         if kv is not None and cache is not None:
@@ -196,13 +198,17 @@ class MultiHeadAttention(nn.Module):
             kv = self.project_kv(x, rotation if key_rotation is None else None)
         if cache is not None:
             kv = cache.append(kv, slots)  # S now counts the past
-        k, v = (share_kv_heads(t, self.n_heads) for t in kv)  # (B, H, S, Dh)
-        dropout = self.dropout if self.training else 0.0
-        if self.observer is None:
         if key_rotation is not None:
             kv = KV(rotate(kv.keys, key_rotation), kv.values)
-            heads = attend(q, k, v, mask=mask, bias=bias, scale=self.scale, dropout=dropout)
+        k, v = (share_kv_heads(t, self.n_heads) for t in kv)  # (B, H, S, Dh)
+        scale = self.scale
+        if self.score is not None:  # arrives as a bias, beside dot products times 0
+            own, scale = self.score(q, k), 0.0
+            bias = own if bias is None else own + bias
+        dropout = self.dropout if self.training else 0.0
+        if self.observer is None:
+            heads = attend(q, k, v, mask=mask, bias=bias, scale=scale, dropout=dropout)
         else:
-            heads, weights = attend_with_weights(q, k, v, mask=mask, bias=bias, scale=self.scale, dropout=dropout)
+            heads, weights = attend_with_weights(q, k, v, mask=mask, bias=bias, scale=scale, dropout=dropout)
             self.observer(weights)
         return self.o_proj(merge_heads(heads))  # (B, T, D)
