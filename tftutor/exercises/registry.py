@@ -10,6 +10,7 @@ from tftutor.exercises.exercise import Exercise
 # First part of an id -> module or package here that lists EXERCISES, in the order of the chapters.
 CHAPTERS = {
     "qkv": "queries_keys_values",
+    "scores": "scores",
     "encoder-decoder": "encoder_decoder",
 }
 
