@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from tftutor.attention import MultiHeadAttention
 from tftutor.config import BlockConfig, EncoderDecoderConfig
+from tftutor.models.lstm import AdditiveAttention
 
 
 @contextmanager
@@ -31,7 +32,8 @@ def record_attention(model: nn.Module) -> Iterator[dict[str, Tensor]]:
         torch.Size([2, 4, 3, 5])
     """
     maps: dict[str, Tensor] = {}
-    layers = {name: module for name, module in model.named_modules() if isinstance(module, MultiHeadAttention)}
+    kinds = MultiHeadAttention | AdditiveAttention
+    layers = {name: module for name, module in model.named_modules() if isinstance(module, kinds)}
     before = {name: layer.observer for name, layer in layers.items()}
 
     def keep(name: str) -> Callable[[Tensor], None]:

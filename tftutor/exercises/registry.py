@@ -9,9 +9,15 @@ from tftutor.exercises.exercise import Exercise
 
 # First part of an id -> module or package here that lists EXERCISES, in the order of the chapters.
 CHAPTERS = {
+    "recurrent": "recurrent",
+    "symbols": "symbols",
     "qkv": "queries_keys_values",
     "scores": "scores",
+    "masks": "masks",
+    "heads": "heads",
+    "positions": "positions",
     "encoder-decoder": "encoder_decoder",
+    "kv-cache": "kv_cache",
 }
 
 

@@ -97,7 +97,7 @@ class RecurrentSeq2Seq(nn.Module):
 
     Without attention, `last` is all the decoder ever learns of the source (Sutskever et al. 2014; Cho et al. 2014 show
     the vector to every step). With it, every step reads all `states`: the additive score of Bahdanau et al. 2015 in the
-    place where Luong et al. 2015 (section 3.1, equation 5) put attention, between the recurrent layer and the output.
+    place where Luong et al. 2015 (section 3, equation 5) put attention, between the recurrent layer and the output.
     The recurrence then does not depend on what was read, so that a known target is run through it in one fused call.
     """
 
@@ -235,7 +235,7 @@ def set_forget_bias(layer: nn.Module, value: float) -> None:
 
     PyTorch adds two biases; the second one's part becomes zero.
 
-    Source: Gers et al. 2000, section 3; Jozefowicz et al. 2015, section 3.2, recommend 1.
+    Source: Gers et al. 2000; Jozefowicz et al. 2015 recommend 1.
     """
     if not isinstance(layer, nn.LSTM):
         return
