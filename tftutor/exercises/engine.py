@@ -17,9 +17,9 @@ from tftutor.exercises.registry import find_exercise
 from tftutor.exercises.report import Report
 from tftutor.exercises.stub import is_stub
 from tftutor.exercises.values import EditedInput, Trouble, same, show
-from tftutor.exercises.watchdog import call_with_limit
+from tftutor.exercises.watchdog import call_with_limit, patience
 
-TIME_LIMIT = 1.2  # seconds of wall-clock time for the learner's code
+TIME_LIMIT = 1.2  # seconds of wall-clock time for the learner's code, on a machine that has nothing else to do
 
 Outcome = tuple[str, Any]  # ("value", what was returned) or ("trouble", why nothing was)
 
@@ -59,7 +59,7 @@ def examine(exercise: Exercise, answer: Any, *, seconds: float = TIME_LIMIT) -> 
     with _undisturbed():
         _outcome(exercise, exercise.solution, cases[0])  # first calls into torch are slow: not on the learner's clock
         try:
-            verdict = call_with_limit(lambda: _judge(exercise, answer, cases, seen), seconds)
+            verdict = call_with_limit(lambda: _judge(exercise, answer, cases, seen), seconds * patience())
         except TimeoutError:
             return Report(
                 id=exercise.id,

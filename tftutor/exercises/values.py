@@ -183,7 +183,7 @@ def read_choice(value: Any) -> str:
     if not isinstance(value, str):
         raise Trouble("is not an option", 'give the letter of an option, as in "a"', expected="a letter",
                       got=_kind(value))  # fmt: skip
-    return value.strip().strip("()").lower()
+    return value.strip().strip("().").lower()
 
 
 def _kind(value: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -11,6 +12,15 @@ from typing import TypeVar
 Result = TypeVar("Result")
 
 GRACE = 0.3  # seconds in which an endless loop is asked, again and again, to stop
+
+
+def patience() -> float:
+    """How many times longer to wait on a machine that others keep busy; 1 where it is idle or does not say."""
+    try:
+        load = os.getloadavg()[0]
+    except (AttributeError, OSError):  # Windows has no such number
+        return 1.0
+    return min(5.0, max(1.0, load / (os.cpu_count() or 1)))
 
 
 class OutOfTime(SystemExit):

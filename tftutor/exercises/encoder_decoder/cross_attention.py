@@ -54,7 +54,7 @@ def _cross_cases(generator: torch.Generator) -> list[Case]:
 
 def _cross_variant(
     *, q_from: str = "x", k_from: str = "memory", v_from: str = "memory", masked: str = "source", scaled: bool = True,
-    axis: int = -1, order: str = "qkv",
+    axis: int = -1, order: str = "qkv", width: str = "head",
 ) -> Callable[..., Tensor]:  # fmt: skip
     """Cross-attention with one slip."""
 
@@ -62,18 +62,28 @@ def _cross_variant(
         where = {"x": x, "memory": memory}
         w = {"q": w_q, "k": w_k, "v": w_v}
         q, k, v = (where[f] @ w[name] for f, name in zip((q_from, k_from, v_from), order, strict=True))
-        scores = q @ k.transpose(-2, -1) / (math.sqrt(q.shape[-1]) if scaled else 1)
+        scores = q @ k.transpose(-2, -1) / (math.sqrt((x if width == "model" else q).shape[-1]) if scaled else 1)
         if masked == "source":
             scores = scores.masked_fill(~src_mask, float("-inf"))
         elif masked == "causal":
             pos = torch.arange(scores.shape[-2]), torch.arange(scores.shape[-1])
             scores = scores.masked_fill(~causal_mask(*pos)[0], float("-inf"))
+        elif masked == "zero":
+            scores = scores.masked_fill(~src_mask, 0.0)
+        elif masked == "added":
+            scores = scores + src_mask
         elif masked == "inverted":
             scores = scores.masked_fill(src_mask, torch.finfo(scores.dtype).min)
         weights = scores.softmax(dim=axis)
         return weights.masked_fill(~src_mask, 0.0) @ v if masked == "afterwards" else weights @ v
 
     return variant
+
+
+def _weights(x: Tensor, memory: Tensor, w_q: Tensor, w_k: Tensor, src_mask: Tensor) -> Tensor:
+    """The weights (B, T, S), not yet used."""
+    scores = (x @ w_q) @ (memory @ w_k).mT / math.sqrt(w_q.shape[1])
+    return scores.masked_fill(~src_mask, float("-inf")).softmax(dim=-1)
 
 
 def _padding_hidden(trial: Trial) -> Mismatch | None:
@@ -154,6 +164,17 @@ CROSS_ATTENTION = Exercise(
             hint="only padding is left: True means that a position may be looked at",
         ),
         Wrong(
+            name="scores of padding set to 0",
+            answer=_cross_variant(masked="zero"),
+            hint="a score of 0 is not a share of 0: the softmax takes its exponential, which is 1. Which score has the "
+            "exponential 0?",
+        ),
+        Wrong(
+            name="mask added to the scores",
+            answer=_cross_variant(masked="added"),
+            hint="as a number True is 1, which lifts scores a little: padding has to lose its share altogether",
+        ),
+        Wrong(
             name="mask after the softmax",
             answer=_cross_variant(masked="afterwards"),
             hint="padding got its share before you took it away, so the weights no longer sum to 1: mask the scores",
@@ -162,6 +183,21 @@ CROSS_ATTENTION = Exercise(
             name="no scale",
             answer=_cross_variant(scaled=False),
             hint="the scores grow with the width of the head: something is missing before the softmax",
+        ),
+        Wrong(
+            name="scale by the width of the model",
+            answer=_cross_variant(width="model"),
+            hint="a score sums over the features of one head: whose width should the root be taken of, D or Dh?",
+        ),
+        Wrong(
+            name="weights returned",
+            answer=lambda x, memory, w_q, w_k, w_v, src_mask: _weights(x, memory, w_q, w_k, src_mask),
+            hint="these are the weights, one per target and source position; what is each of them a weight of?",
+        ),
+        Wrong(
+            name="queries and keys swapped",
+            answer=_cross_variant(order="kqv"),
+            hint="w_q and w_k have changed places: which of them belongs to the side that asks?",
         ),
         Wrong(
             name="softmax over the target",

@@ -46,6 +46,13 @@ def decode(model: nn.Module, tgt: Tensor, memory: Tensor, src_mask: Tensor, tgt_
     return model.decoder_norm(x)
 
 
+def _encoder_blocks(model: nn.Module, tgt: Tensor, tgt_mask: Tensor) -> Tensor:
+    x = model.tgt_embed(tgt, torch.arange(tgt.shape[1]))
+    for block in model.encoder:
+        x = block(x, mask=tgt_mask)
+    return model.decoder_norm(x)
+
+
 def _decode_case(generator: torch.Generator, lengths: Sequence[int], n_tgt: int, model: Parts) -> Case:
     valid = lengths_to_valid(lengths)
     pos = torch.arange(n_tgt)
@@ -89,6 +96,7 @@ def _run_decoder(
     model: nn.Module, tgt: Tensor, memory: Tensor, src_mask: Tensor, tgt_mask: Tensor, *, embed: str = "tgt",
     masks: Callable[[Tensor, Tensor], tuple[Tensor | None, Tensor | None]] = lambda s, t: (t, s),
     kv: Callable[..., Any] = lambda model, block, x, memory: block.cross_attn.project_kv(memory), norm: str = "decoder",
+    keep: Callable[[nn.Module, Tensor, Tensor], Tensor] = lambda model, start, out: out,
 ) -> Tensor:  # fmt: skip
     """`decode` with slips; `masks` gives (mask of self-attention, mask of cross-attention)."""
     pos = torch.arange(tgt.shape[1])
@@ -99,9 +107,30 @@ def _run_decoder(
         "tokens only": lambda: model.tgt_embed.tokens(tgt),
     }.get(embed, lambda: model.tgt_embed(tgt, pos))()
     mask, memory_mask = masks(src_mask, tgt_mask)
+    start = x
     for block in model.decoder:
-        x = block(x, mask=mask, memory=kv(model, block, x, memory), memory_mask=memory_mask)
+        out = block(x, mask=mask, memory=kv(model, block, x, memory), memory_mask=memory_mask)
+        x = keep(model, start, out)
     return x if norm == "none" else getattr(model, f"{norm}_norm")(x)
+
+
+class _Listening(nn.Module):
+    """A block that notes what it is given as memory, and does nothing."""
+
+    def __init__(self, attention: nn.Module) -> None:
+        super().__init__()
+        self.cross_attn, self.heard = attention, []
+
+    def forward(self, x: Tensor, **given: Any) -> Tensor:
+        self.heard.append(given.get("memory"))
+        return x
+
+
+def _hands_over_the_memory_itself(answer: Callable[..., Any]) -> bool:
+    model, *args = _decode_case(torch.Generator().manual_seed(0), [4, 3], 3, Parts()).args
+    model.decoder = nn.ModuleList(_Listening(block.cross_attn) for block in model.decoder)
+    answer(model, *args)
+    return any(isinstance(memory, Tensor) for block in model.decoder for memory in block.heard)
 
 
 DECODE = Exercise(
@@ -202,6 +231,56 @@ DECODE = Exercise(
             name="the bare table",
             answer=variant_of(_run_decoder, embed="tokens only"),
             hint="tgt_embed does more than look up: it scales the vectors and adds positions",
+        ),
+        Wrong(
+            name="the memory itself",
+            answer=variant_of(_run_decoder, kv=lambda model, block, x, memory: memory),
+            hint="a block wants keys and values, not the memory they are made of: which part of the block makes them?",
+            recognise=_hands_over_the_memory_itself,
+        ),
+        Wrong(
+            name="source mask mixed into the target's",
+            answer=variant_of(_run_decoder, masks=lambda s, t: (t & s, s)),
+            hint="src_mask says which source tokens are real, and self-attention looks at target tokens: each site "
+            "has one mask",
+        ),
+        Wrong(
+            name="target mask inverted",
+            answer=variant_of(_run_decoder, masks=lambda s, t: (~t, s)),
+            hint="self-attention sees the future and nothing else: True means that a position may be looked at",
+        ),
+        Wrong(
+            name="memory normalised again",
+            answer=variant_of(
+                _run_decoder,
+                kv=lambda model, block, x, memory: block.cross_attn.project_kv(model.encoder_norm(memory)),
+            ),
+            hint="encode has normalised the memory already: use it as it comes",
+        ),
+        Wrong(
+            name="norm after every block",
+            answer=variant_of(_run_decoder, keep=lambda model, start, out: model.decoder_norm(out), norm="none"),
+            hint="each block has norms of its own inside; decoder_norm stands once, behind the last of them",
+        ),
+        Wrong(
+            name="results thrown away",
+            answer=variant_of(_run_decoder, keep=lambda model, start, out: start),
+            hint="the blocks run and nobody keeps what they return: calling a block does not change x",
+        ),
+        Wrong(
+            name="residual added a second time",
+            answer=variant_of(_run_decoder, keep=lambda model, start, out: start + out),
+            hint="a block adds to the stream by itself: what it returns is the new stream already",
+        ),
+        Wrong(
+            name="the encoder's blocks",
+            answer=lambda model, tgt, memory, src_mask, tgt_mask: _encoder_blocks(model, tgt, tgt_mask),
+            hint="these blocks have no cross-attention to read the memory with: there are others in the model",
+        ),
+        Wrong(
+            name="logits",
+            answer=lambda model, *args: model.generator(decode(model, *args)),
+            hint="this goes one step too far: decode stops at the states, and the generator makes logits of them",
         ),
         Wrong(
             name="no final norm",

@@ -64,22 +64,24 @@ def _equals_encode(trial: Trial) -> Mismatch | None:
 
 def _run_encoder(
     model: nn.Module, src: Tensor, src_mask: Tensor | None, *, embed: str = "src", blocks: str = "encoder",
-    norm: str = "encoder", mask: Callable[[Tensor], Tensor | None] = lambda m: m, chained: bool = True,
+    norm: str = "encoder", mask: Callable[[Tensor], Tensor | None] = lambda m: m, chained: bool = True, first: int = 0,
+    n_blocks: int | None = None, keep: str = "result",
 ) -> Tensor:  # fmt: skip
     """`encode` with slips: other parts, another mask, blocks that do not continue each other's work."""
-    pos = torch.arange(src.shape[1])
+    pos = torch.arange(src.shape[1]) + first
     table = model.tgt_embed if embed == "tgt" else model.src_embed
     x = start = {
         "no scale": lambda: table.positions.embed(table.tokens(src), pos),
         "no positions": lambda: table.tokens(src) * table.scale,
         "tokens only": lambda: table.tokens(src),
     }.get(embed, lambda: table(src, pos))()
-    for block in getattr(model, blocks):
+    for block in getattr(model, blocks)[:n_blocks]:
         into = x if chained else start
         if blocks == "decoder":
             x = block(into, memory=block.cross_attn.project_kv(into), memory_mask=src_mask, mask=mask(src_mask))
         else:
-            x = block(into, mask=mask(src_mask))
+            out = block(into, mask=mask(src_mask))
+            x = {"result": out, "nothing": into, "sum": into + out, "normed": model.encoder_norm(out)}[keep]
     return x if norm == "none" else getattr(model, f"{norm}_norm")(x)
 
 
@@ -169,6 +171,42 @@ ENCODE = Exercise(
             answer=lambda model, src, src_mask: encode(model, src, src_mask).mean(dim=1),
             hint="this squeezes the source through one vector, whatever its length: the decoder wants one per token, "
             "to choose from",
+        ),
+        Wrong(
+            name="the vector of the last token",
+            answer=lambda model, src, src_mask: encode(model, src, src_mask)[:, -1],
+            hint="the last vector has read everything, but so have the others: the decoder wants all of them, to "
+            "choose from",
+        ),
+        Wrong(
+            name="only the first block",
+            answer=variant_of(_run_encoder, n_blocks=1),
+            hint="only one block has worked: does the return stand inside the loop, or is there no loop?",
+        ),
+        Wrong(
+            name="results thrown away",
+            answer=variant_of(_run_encoder, keep="nothing"),
+            hint="the blocks run and nobody keeps what they return: calling a block does not change x",
+        ),
+        Wrong(
+            name="residual added a second time",
+            answer=variant_of(_run_encoder, keep="sum"),
+            hint="a block adds to the stream by itself: what it returns is the new stream already",
+        ),
+        Wrong(
+            name="norm after every block",
+            answer=variant_of(_run_encoder, keep="normed", norm="none"),
+            hint="each block has norms of its own inside; encoder_norm stands once, behind the last of them",
+        ),
+        Wrong(
+            name="mask inverted",
+            answer=variant_of(_run_encoder, mask=lambda m: ~m),
+            hint="tokens look at padding alone: True means that a position may be looked at",
+        ),
+        Wrong(
+            name="positions from one",
+            answer=variant_of(_run_encoder, first=1),
+            hint="all positions are one too high: the first token stands at position 0",
         ),
         Wrong(
             name="blocks side by side",

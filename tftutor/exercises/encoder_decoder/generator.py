@@ -124,6 +124,33 @@ GENERATOR = Exercise(
             hint="small probabilities underflow to 0, and log 0 is -inf: there is one function that does both at once",
         ),
         Wrong(
+            name="by hand, without care for large logits",
+            answer=lambda hidden, weight: (hidden @ weight.T) - (hidden @ weight.T).exp().sum(-1, keepdim=True).log(),
+            hint="the formula is right, but the exponential of a large logit is infinite: subtract the largest logit "
+            "first, or use the function that does",
+        ),
+        Wrong(
+            name="one distribution over everything",
+            answer=lambda hidden, weight: (hidden @ weight.T) - (hidden @ weight.T).flatten().logsumexp(0),
+            hint="all positions share one distribution here: each has its own, which sums to 1 by itself",
+        ),
+        Wrong(
+            name="only the last position",
+            answer=lambda hidden, weight: (hidden[:, -1] @ weight.T).log_softmax(dim=-1),
+            hint="while generating only the last position counts, but training needs them all: return every one",
+        ),
+        Wrong(
+            name="scaled logits",
+            answer=lambda hidden, weight: (hidden @ weight.T / hidden.shape[-1] ** 0.5).log_softmax(dim=-1),
+            hint="the root of the width belongs to the scores of attention: logits are the plain dot products",
+        ),
+        Wrong(
+            name="sigmoid",
+            answer=lambda hidden, weight: (hidden @ weight.T).sigmoid().log(),
+            hint="this asks a separate yes or no of every token; exactly one of them comes next, so they share one "
+            "distribution",
+        ),
+        Wrong(
             name="weight not transposed",
             answer=lambda hidden, weight: (hidden @ weight).log_softmax(dim=-1),
             hint="weight has one row per token: which of its axes has to meet the last axis of hidden?",

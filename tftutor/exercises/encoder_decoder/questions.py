@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import torch
@@ -50,6 +51,21 @@ COUNT_NORMS = Exercise(
         _count_wrong("cross-attention everywhere", 3, 3, 2,
                      "an encoder layer has nothing to look at but its own input"),
         _count_wrong("no final norms", 2, 3, 0, "with final_norm, something follows the last layer of a stack"),
+        _count_wrong("no cross-attention, no final", 2, 2, 0,
+                     "a decoder layer has a sub-layer that an encoder layer lacks; and what does final_norm add?"),
+        _count_wrong("a norm for the memory too", 2, 4, 2,
+                     "the memory arrives normalised: a decoder layer has one norm for each of its sub-layers"),
+        Wrong(
+            name="final norms in every layer",
+            answer=lambda n, m, final_norm: (2 + final_norm) * n + (3 + final_norm) * m,
+            hint="with final_norm it is the stack that ends in a norm, not each of its layers",
+        ),
+        Wrong(
+            name="one model's count",
+            answer=lambda n, m, final_norm: 17,
+            hint="this is the count of one model: other depths have other counts, so use the arguments",
+            recognise=lambda answer: (count := answer(1, 1, False)) is not None and count == answer(6, 6, True),
+        ),
         _count_wrong("one final norm", 2, 3, 1, "there are two stacks, and the memory is normalised too"),
         _count_wrong("always final norms", 2, 3, 2,
                      "the 2017 paper has no norm after the stacks: look at the third argument",
@@ -95,7 +111,7 @@ PREDICT_ZERO_MEMORY = Exercise(
 
 def _read_sizes(value: Any) -> tuple[int, int]:
     try:
-        n_src, n_tgt = (int(item) for item in value)
+        n_src, n_tgt = (operator.index(item) for item in value)
     except Exception:  # anything else
         raise Trouble("is no pair of sizes", "write it as (S, T)", expected="two integers", got=show(value)) from None
     if not (1 <= n_src <= 32 and 1 <= n_tgt <= 32):

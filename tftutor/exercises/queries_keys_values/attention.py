@@ -139,6 +139,40 @@ ATTENTION = Exercise(
             "does the root belong?",
         ),
         Wrong(
+            name="the root of 3, as in the worked example",
+            answer=_attention_variant(scale=lambda q, k: 1 / math.sqrt(3)),
+            hint="3 was the width of the worked example's keys: read the width off the tensors",
+        ),
+        Wrong(
+            name="scale by the width of the values",
+            answer=lambda q, k, v: ((q @ k.T) / math.sqrt(v.shape[-1])).softmax(dim=-1) @ v,
+            hint="values may have a width of their own, and take no part in a score: whose width counts there?",
+        ),
+        Wrong(
+            name="softmax over the whole table",
+            answer=_attention_variant(weigh=lambda s: s.exp() / s.exp().sum()),
+            hint="the queries share one unit of attention here: each of them has one of its own, so each row has a "
+            "sum of its own",
+        ),
+        Wrong(
+            name="row sums that lost their axis",
+            answer=_attention_variant(weigh=lambda s: s.exp() / s.exp().sum(dim=-1)),
+            hint="a sum over the keys has shape (T,) and is laid out along the keys when you divide: keep its axis, "
+            "or let the softmax do it",
+        ),
+        Wrong(
+            name="causal mask",
+            answer=_attention_variant(weigh=lambda s: (s - 1e9 * torch.ones_like(s).triu(1)).softmax(dim=-1)),
+            hint="nothing is hidden in this exercise: every query may look at every key",
+        ),
+        Wrong(
+            name="cosines instead of dot products",
+            answer=_attention_variant(
+                scores=lambda q, k: torch.cosine_similarity(q[:, None], k, dim=-1), scale=lambda q, k: 1.0
+            ),
+            hint="these scores ignore how long queries and keys are; in a dot product lengths count",
+        ),
+        Wrong(
             name="no softmax",
             answer=_attention_variant(weigh=lambda s: s),
             hint="these are scores, some of them negative; what turns a row of scores into shares?",

@@ -43,6 +43,11 @@ def _counts_both_rows_in_full(answer: Any) -> bool:
     return compare(torch.tensor([[0.0, 15.0, 0.0]], dtype=torch.float64), _APPLE @ read_matrix(answer)) is None
 
 
+def _feeds_the_zero(answer: Any) -> bool:
+    w_q = read_matrix(answer)
+    return bool(w_q[1, 1] != 0) and bool((_APPLE @ w_q)[0, 1].abs() < 1e-6)
+
+
 def _forgets_red(answer: Any) -> bool:
     w_q = read_matrix(answer)
     return compare(_TARGET, _APPLE @ w_q) is None and compare(_NOTHING, _RED @ w_q) is not None
@@ -76,6 +81,12 @@ DESIGN_W_Q = Exercise(
             recognise=lambda answer: read_matrix(answer).shape == (1, 3),
         ),
         Wrong(
+            name="a column",
+            answer=torch.tensor([[0.0], [5.0], [0.0]]),
+            hint="w_q has a row for each of the token's three features and a column for each of the query's three",
+            recognise=lambda answer: read_matrix(answer).shape not in ((1, 3), (3, 3)),
+        ),
+        Wrong(
             name="a function with a constant",
             answer=lambda x: x * 0 + torch.tensor([0.0, 5.0, 0.0]),
             hint="a matrix has no constant to add: whatever w_q is, [0, 0, 0] has to stay [0, 0, 0]",
@@ -92,6 +103,13 @@ DESIGN_W_Q = Exercise(
             answer=torch.tensor([[1.0, 0.0, 0.0], [-1.0, 0.0, 0.0], [2.0, 0.0, 0.0]]),
             hint="the 5 comes out in another place: which column of w_q makes the second feature of the query?",
             recognise=_hits_other_coordinate,
+        ),
+        Wrong(
+            name="5 in the middle",
+            answer=torch.tensor([[0.0, 0.0, 0.0], [0.0, 5.0, 0.0], [0.0, 0.0, 0.0]]),
+            hint="the middle row is multiplied by apple's second feature, which is 0: the 5 has to come from the "
+            "features that are not",
+            recognise=_feeds_the_zero,
         ),
         Wrong(
             name="5 in both rows",
@@ -149,6 +167,14 @@ def _changes_scores(trial: Trial) -> Mismatch | None:
     return None if change > 0.05 else Mismatch("some score changes by more than 0.05", f"at most {number_text(change)}")
 
 
+def _has_inverse(trial: Trial) -> Mismatch | None:
+    a = trial.output
+    if a.shape != (2, 2):
+        return Mismatch("shape (2, 2)", f"shape {tuple(a.shape)}")
+    volume = float(torch.linalg.det(a))
+    return None if abs(volume) > 1e-9 else Mismatch("a determinant other than 0", number_text(volume))
+
+
 BREAK_BASIS = Exercise(
     id="qkv/break-basis",
     title="Break it: which change of basis does attention notice?",
@@ -157,6 +183,11 @@ BREAK_BASIS = Exercise(
     takes="value",
     read=read_matrix,
     properties=(
+        Property(
+            sentence="a is a change of basis: it has an inverse",
+            test=_has_inverse,
+            hint="a change of basis can be undone, so no vector but 0 may become 0",
+        ),
         Property(
             sentence="(q @ a) @ (k @ a).T differs from q @ k.T for q = k = the unit vectors",
             test=_changes_scores,
@@ -177,6 +208,13 @@ BREAK_BASIS = Exercise(
             recognise=lambda answer: (
                 compare(torch.eye(2).double(), read_matrix(answer) @ read_matrix(answer).T) is None
             ),
+        ),
+        Wrong(
+            name="all ones",
+            answer=torch.ones(2, 2),
+            hint="scores do change, but this a throws a direction away, and nothing could undo it: a basis change "
+            "has an inverse",
+            recognise=lambda answer: bool(torch.linalg.det(read_matrix(answer)).abs() <= 1e-9),
         ),
         Wrong(
             name="three by three",

@@ -56,6 +56,9 @@ def _tied_cases(generator: torch.Generator) -> list[Case]:
         gram(7, 3) - 0.5 * torch.eye(7),
         gram(6, 9),
         torch.tensor([[-1.0]]),
+        torch.tensor([[0.0, 0.0], [0.0, -1.0]]),  # no leading minor is negative
+        torch.tensor([[-1.0, 0.0], [0.0, -2.0]]),  # nor the determinant here
+        torch.tensor([[1.0, -0.9, -0.9], [-0.9, 1.0, -0.9], [-0.9, -0.9, 1.0]]),  # any two vectors exist, not all three
     ]
     return [named_case(scores=table)._replace(label=f"scores = {show(table)}") for table in tables]
 
@@ -80,6 +83,16 @@ def _right_verdict(trial: Trial) -> Mismatch | None:
 
 def _symmetric(s: Tensor) -> bool:
     return torch.allclose(s, s.T, atol=1e-4)
+
+
+def _two_at_a_time(s: Tensor) -> bool:
+    diagonal = s.diagonal()
+    fits = s.square() <= diagonal[:, None] * diagonal + 1e-3
+    return _symmetric(s) and bool((diagonal >= -1e-4).all()) and bool(fits.all())
+
+
+def _leading_minors(s: Tensor) -> bool:
+    return _symmetric(s) and all(torch.linalg.det(s[:n, :n]) >= -1e-4 for n in range(1, len(s) + 1))
 
 
 def _no_negative_direction(s: Tensor) -> bool:
@@ -111,7 +124,30 @@ TIED_SCORES = Exercise(
         Wrong(
             name="only eigenvalues",
             answer=_no_negative_direction,
-            hint="eigvalsh reads one triangle and takes the other for its mirror image: check first that it is",
+            hint="eigenvalues do not tell whether the table is its own mirror image (eigvalsh reads one triangle "
+            "only): check that first",
+        ),
+        Wrong(
+            name="symmetry and a diagonal that is not negative",
+            answer=lambda s: _symmetric(s) and bool((s.diagonal() >= -1e-4).all()),
+            hint="no length is negative, but that is not all: two vectors of length 1 cannot have the product 2",
+        ),
+        Wrong(
+            name="two at a time",
+            answer=_two_at_a_time,
+            hint="every two of the vectors may exist without all of them existing together: three arrows cannot all "
+            "point away from one another",
+        ),
+        Wrong(
+            name="determinant",
+            answer=lambda s: _symmetric(s) and bool(torch.linalg.det(s) >= -1e-4),
+            hint="a determinant is the product of all eigenvalues, and two negative ones make a positive product",
+        ),
+        Wrong(
+            name="leading minors",
+            answer=_leading_minors,
+            hint="leading determinants decide when all of them are positive; with zeros among them, as in "
+            "[[0, 0], [0, -1]], they do not",
         ),
         Wrong(
             name="diagonal dominance",
@@ -211,6 +247,16 @@ RISES = Exercise(
             answer=lambda p, g: g < 0,
             hint="a helpful value can still lose: what counts is whether it helps more than the query's current "
             "mixture",
+        ),
+        Wrong(
+            name="positive g",
+            answer=lambda p, g: g > 0,
+            hint="positive g means that the loss grows with more of this value; and is the sign of g enough at all?",
+        ),
+        Wrong(
+            name="only the best value",
+            answer=lambda p, g: g == g.min(dim=-1, keepdim=True).values,
+            hint="the best value always wins, but not alone: every value that beats the current mixture gains",
         ),
         Wrong(
             name="unweighted mean",
