@@ -59,8 +59,8 @@ VARIANCE = Exercise(
                         "each term is a product of two random numbers: double both of them, and by how much does the "
                         "variance grow?"),
         _wrong_variance("mean forgotten", lambda d, mean, std: d * std**4,
-                        "right for mean 0; where k has a mean, q varies and is multiplied by that mean, which adds to the "
-                        "variance"),
+                        "right for mean 0; where k has a mean, q varies and is multiplied by that mean, which adds "
+                        "to the variance"),
         _wrong_variance("mean square not subtracted", lambda d, mean, std: d * (std**2 + mean**2) ** 2,
                         "this is the mean of the square; if nothing varies (std 0), the variance has to be 0"),
         _wrong_variance("squared mean subtracted once", lambda d, mean, std: d * ((std**2 + mean**2) ** 2 - mean**2),
