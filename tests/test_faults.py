@@ -21,8 +21,26 @@ from tftutor.attention import MultiHeadAttention
 from tftutor.faults import FAULTS, planted
 from tftutor.faults.catalogue import Fault
 from tftutor.properties import Source
+from tftutor.serving import Request
 
 ROUNDING = 1e-10
+
+
+def requests(n: int = 9) -> list[Request]:
+    """Prompts of unequal lengths that come at different times, some sampled, some with an end mark."""
+    return [
+        Request(prompt=ids(1, 1 + 3 * i % 5, seed=i)[0], max_new_tokens=4 + 5 * i % 9, eos_id=EOS if i % 2 else None,
+                arrival=2 * i % 5, temperature=0.9 * (i % 3 == 2), seed=i)
+        for i in range(n)
+    ]  # fmt: skip
+
+
+def served(**named: int) -> float:
+    return properties.serving_error(gpt(positions="rope"), requests(), max_rows=3, **named)
+
+
+def streamed(**fields: object) -> float:
+    return properties.streaming_error(gpt(**fields), ids(2, 17), [3, 6, 8], window=5, sinks=2)
 
 
 def everything(query: int, key: int) -> bool:
@@ -35,6 +53,15 @@ def attention_layer(**fields: int) -> MultiHeadAttention:
 
 def past_of_gpt(**fields: object) -> float:
     return properties.past_change(gpt(**fields), ids(2, 7), 4)
+
+
+def leak_of_gpt() -> float:
+    return properties.leak_change(gpt(dropout=0.5), ids(2, 7))
+
+
+def leak_of_block() -> float:
+    block, pos = gpt().blocks[0], torch.arange(5)
+    return properties.leak_gradient(lambda x: block(x, mask=tftutor.masks.causal_mask(pos, pos)), normal(2, 5, 24))
 
 
 def past_of_decoder(**fields: object) -> float:
@@ -180,6 +207,8 @@ CHECKS: dict[str, tuple[str, Callable[[], float], float]] = {
         ROUNDING,
     ),
     "GPT is causal": ("past_change", lambda: past_of_gpt(dropout=0.5), ROUNDING),
+    "no token of GPT leaks": ("leak_change", leak_of_gpt, ROUNDING),
+    "no gradient of a block leaks": ("leak_gradient", leak_of_block, 0.0),
     "decoder is causal": ("past_change", past_of_decoder, ROUNDING),
     "steps": ("step_error", lambda: properties.step_error(gpt(positions="sinusoidal"), ids(2, 7), [3, 1, 3]), ROUNDING),
     "source padding": ("padding_change", source_padding, ROUNDING),
@@ -208,13 +237,35 @@ CHECKS: dict[str, tuple[str, Callable[[], float], float]] = {
     ),
     "top p": ("top_p_error", lambda: properties.top_p_error(tftutor.decoding.keep_top_p, normal(5, 7), 0.7), 0.0),
     "temperature": ("temperature_error", temperature, 0.02),
+    "requests": ("serving_error", served, 0.0),
+    "requests in chunks": ("serving_error", lambda: served(chunk=2), 0.0),
+    "blocks": (
+        "paging_error", lambda: properties.paging_error([[3, 4], [5, 1, 1], [2, 2, 9]], n_blocks=9, block_size=3), 0.0,
+    ),
+    "stream, rope": ("streaming_error", lambda: streamed(positions="rope", n_kv_heads=2), ROUNDING),
+    "stream, alibi": ("streaming_error", lambda: streamed(positions="alibi"), ROUNDING),
 }  # fmt: skip
+
+LEAKS = ["no token of GPT leaks", "no gradient of a block leaks"]
+
+BATCHES = ["requests", "requests in chunks"]
+STREAMS = ["stream, rope", "stream, alibi"]
 
 # fault -> the checks that must reject it
 CAUGHT: dict[str, list[str]] = {
-    "causal-off-by-one": ["causal mask", "GPT is causal", "decoder is causal"],
+    "rows-mixed-up-after-drop": BATCHES,
+    "drop-keeps-lengths": BATCHES,
+    "admit-restarts-positions": BATCHES,
+    "logits-of-last-column": BATCHES,
+    "random-numbers-shared": BATCHES,
+    "block-freed-too-early": ["blocks"],
+    "blocks-in-wrong-order": ["blocks"],
+    "sinks-evicted": STREAMS,
+    "not-renumbered": STREAMS,
+    "rotated-when-cached": ["stream, rope"],
+    "causal-off-by-one": ["causal mask", "GPT is causal", "decoder is causal", *LEAKS],
     "causal-without-self": ["causal mask"],
-    "causal-forgotten": ["causal mask", "GPT is causal", "decoder is causal"],
+    "causal-forgotten": ["causal mask", "GPT is causal", "decoder is causal", *LEAKS],
     "causal-top-left": ["causal mask", "steps"],
     "window-one-too-wide": ["window mask"],
     "padding-not-masked": ["source padding"],
@@ -293,7 +344,7 @@ def test_every_check_rejects_a_fault() -> None:
 def test_every_property_rejects_a_fault() -> None:
     measures = {
         name for name in properties.__all__ if not inspect.isclass(getattr(properties, name))
-    } - {"full_pass", "fresh_state"}  # fmt: skip
+    } - {"full_pass", "fresh_state", "influence", "gradient_influence", "decode_alone", "streaming_reference"}
     assert {CHECKS[check][0] for checks in CAUGHT.values() for check in checks} == measures
 
 

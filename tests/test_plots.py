@@ -92,6 +92,23 @@ def test_bars_alone_and_in_groups() -> None:
     assert [tick.get_text() for tick in right.get_xticklabels()] == ["x", "y", "z"]
 
 
+def test_masks_stand_side_by_side_with_signs_between_them() -> None:
+    mask = torch.ones(2, 3, dtype=torch.bool).tril()
+    plots.mask_panels({"a": mask, "b": ~mask, "c": mask}, rows=["p", "q"], columns={"b": ["x", "y", "z"]}, signs="&=",
+                      per_row=2)  # fmt: skip
+    first, second, third, empty = plt.gcf().axes
+    assert [ax.get_title() for ax in (first, second, third)] == ["a", "b", "c"]
+    assert len(first.patches) == len(third.patches) == 6
+    assert _texts(first).count("×") == 3
+    assert _texts(first)[-1] == "&"
+    assert [tick.get_text() for tick in first.get_yticklabels()] == ["p", "q"]
+    assert [tick.get_text() for tick in second.get_xticklabels()] == ["x", "y", "z"]
+    assert not first.get_xticklabels()
+    assert not empty.axison
+    hidden = {tuple(text.get_position()) for text in second.texts if text.get_text() == "×"}
+    assert hidden == {(0, 0), (0, 1), (1, 1)}  # (column, row)
+
+
 def test_arrows_keep_angles() -> None:
     plots.arrows({"q": torch.tensor([0.0, 5.0]), "k": [-1, 0.5]})
     ax = plt.gcf().axes[0]
