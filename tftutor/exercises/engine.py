@@ -57,7 +57,7 @@ def examine(exercise: Exercise, answer: Any, *, seconds: float = TIME_LIMIT) -> 
     cases = exercise.build_cases()
     seen: list[Outcome] = []
     with _undisturbed():
-        _outcome(exercise, exercise.solution, cases[0])  # first calls into torch are slow: not on the learner's clock
+        _judge(exercise, exercise.solution, cases[:1], [])  # first calls of torch are slow: not on the learner's clock
         try:
             verdict = call_with_limit(lambda: _judge(exercise, answer, cases, seen), seconds * patience())
         except TimeoutError:
@@ -73,7 +73,7 @@ def examine(exercise: Exercise, answer: Any, *, seconds: float = TIME_LIMIT) -> 
         if isinstance(verdict, str):
             return Report(id=exercise.id, status="right", notice=verdict)
         case, trouble = verdict
-        known = None if isinstance(trouble, EditedInput) else _known(exercise, answer, cases, seen)
+        known = _known(exercise, answer, cases, seen)
     return Report(
         id=exercise.id,
         status="wrong",
@@ -144,10 +144,12 @@ def _known(exercise: Exercise, answer: Any, cases: Sequence[Case], seen: Sequenc
 
 
 def _does_the_same(exercise: Exercise, wrong: Any, cases: Sequence[Case], seen: Sequence[Outcome]) -> bool:
-    """Same results wherever there are results, of which there is at least one, and errors in the same places."""
+    """Same results wherever there are results, of which there is at least one, and the same troubles elsewhere."""
     for case, (kind, result) in zip(cases, seen, strict=True):
         other_kind, other = _outcome(exercise, wrong, case)
         if kind != other_kind or (kind == "value" and not same(result, other)):
+            return False
+        if isinstance(result, EditedInput) != isinstance(other, EditedInput):
             return False
     return any(kind == "value" for kind, _ in seen)
 
