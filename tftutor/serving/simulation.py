@@ -63,10 +63,12 @@ def random_jobs(n: int, *, rate: float, seed: int = 0, max_output: int = 200) ->
     Gaps are exponential; outputs are geometric with mean 40, at most `max_output`.
     """
     draw = torch.Generator().manual_seed(seed)
-    gaps = torch.empty(n, dtype=torch.float64).exponential_(rate, generator=draw)
+    uniform = torch.rand(2, n, generator=draw, dtype=torch.float64)
+    exponential = -torch.log1p(-uniform)  # by inverse transform: the same numbers on every processor
+    gaps = exponential[0] / rate
     gaps[0] = 0.0
+    outputs = (exponential[1] / -math.log1p(-1 / 40)).ceil().clamp(1, max_output).long()
     prompts = torch.randint(5, 61, (n,), generator=draw)
-    outputs = torch.empty(n, dtype=torch.float64).geometric_(1 / 40, generator=draw).clamp(max=max_output).long()
     return [Job(*row) for row in zip(gaps.cumsum(0).tolist(), prompts.tolist(), outputs.tolist(), strict=True)]
 
 

@@ -1,0 +1,154 @@
+"""Exercises: what a cache weighs, and blocks for sequences of unequal lengths."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from tftutor.exercises.exercise import Case, Exercise, Mismatch, Property, Trial, Wrong, equals, named_case
+from tftutor.exercises.values import number_text, read_number
+
+
+def cache_bytes(
+    n_layers: int, n_heads: int, n_kv_heads: int, d_head: int, length: int, batch_size: int, bytes_per_number: int
+) -> int:
+    """Bytes of the KV cache of a decoder.
+
+    n_heads: query heads of each layer.
+    n_kv_heads: key and value heads of each layer.
+    length: tokens of each sequence.
+    batch_size: sequences.
+    """
+    return 2 * n_layers * n_kv_heads * d_head * length * batch_size * bytes_per_number
+
+
+def _bytes_cases(_generator: torch.Generator) -> list[Case]:
+    names = ("n_layers", "n_heads", "n_kv_heads", "d_head", "length", "batch_size", "bytes_per_number")
+    sizes = ((1, 1, 1, 1, 1, 1, 1), (3, 6, 2, 5, 7, 4, 2), (2, 8, 8, 3, 11, 5, 4), (32, 32, 8, 128, 4096, 1, 2),
+             (5, 12, 1, 7, 3, 2, 4))  # fmt: skip
+    return [named_case(**dict(zip(names, row, strict=True))) for row in sizes]
+
+
+def _doubles(trial: Trial) -> Mismatch | None:
+    """Twice the tokens or sequences, twice the bytes."""
+    for at, name in ((0, "layers"), (4, "tokens"), (5, "sequences"), (6, "bytes for a number")):
+        args = list(trial.args)
+        args[at] *= 2
+        ratio = trial.call(*args) / trial.output if trial.output else 0.0
+        if abs(ratio - 2) > 1e-6:
+            return Mismatch(f"2 times the bytes for 2 times the {name}", f"{number_text(ratio)} times")
+    return None
+
+
+def _factors(**powers: int) -> Callable[..., float]:
+    """The product of the arguments, each to a power of 1 unless it is named; `constant` is the factor in front."""
+    names = ("n_layers", "n_heads", "n_kv_heads", "d_head", "length", "batch_size", "bytes_per_number")
+    chosen = {name: 1 for name in names} | {"n_heads": 0} | powers
+    constant = chosen.pop("constant", 2)
+
+    def product(
+        n_layers: int, n_heads: int, n_kv_heads: int, d_head: int, length: int, batch_size: int, bytes_per_number: int
+    ) -> float:
+        values = (n_layers, n_heads, n_kv_heads, d_head, length, batch_size, bytes_per_number)
+        result = float(constant)
+        for name, value in zip(names, values, strict=True):
+            result *= value ** chosen[name]
+        return result
+
+    return product
+
+
+CACHE_BYTES = Exercise(
+    id="kv-cache/bytes",
+    title="The weight of a cache",
+    answer="cache_bytes",
+    solution=cache_bytes,
+    cases=_bytes_cases,
+    read=read_number,
+    properties=(
+        equals("the number of bytes is that of the buffers", cache_bytes,
+               hint="write down the shape of one layer's buffer, and how many such buffers there are"),
+        Property(sentence="layers, tokens, sequences and bytes for a number each count once", test=_doubles,
+                 hint="which of the sizes does your formula leave out, or count twice?"),
+    ),
+    wrong=(
+        Wrong(name="factor 2 forgotten", answer=_factors(constant=1),
+              hint="half of it: two things are kept of every token"),
+        Wrong(name="layers forgotten", answer=_factors(n_layers=0),
+              hint="that is one layer: does another layer's attention find its keys there?"),
+        Wrong(name="query heads", answer=_factors(n_heads=1, n_kv_heads=0),
+              hint="right unless heads share: queries are used once and thrown away, so whose heads are kept?"),
+        Wrong(name="both kinds of heads", answer=_factors(n_heads=1),
+              hint="query heads do not multiply the heads that are kept: they share them"),
+        Wrong(name="batch forgotten", answer=_factors(batch_size=0),
+              hint="every sequence has a past of its own"),
+        Wrong(name="width forgotten", answer=_factors(d_head=0),
+              hint="a key is a vector: how many numbers has it?"),
+        Wrong(name="numbers instead of bytes", answer=_factors(bytes_per_number=0),
+              hint="that counts numbers: how much room does each of them take?"),
+        Wrong(name="bits", answer=_factors(constant=16),
+              hint="eight times too much: are these bits?"),
+        Wrong(name="square of the length", answer=_factors(length=2),
+              hint="scores form a table of tokens by tokens, but they are not kept: what is kept of each token?"),
+        Wrong(name="queries as well", answer=_factors(constant=3),
+              hint="three things are computed for every token, and one of them is never looked at again"),
+    ),
+    notice="Everything about queries is missing from the formula: that is why heads can share keys and values to save "
+    "memory.",
+)  # fmt: skip
+
+
+def blocks_needed(lengths: list[int], block_size: int) -> int:
+    """How many blocks of memory do sequences of these lengths need together?
+
+    lengths: tokens of each sequence, a list of positive integers.
+    block_size: tokens that fit into a block; a block belongs to one sequence.
+    """
+    return sum(-(-length // block_size) for length in lengths)
+
+
+def _block_cases(_generator: torch.Generator) -> list[Case]:
+    cases = (([1], 4), ([4], 4), ([5], 4), ([3, 5], 4), ([8, 1, 6, 16], 8), ([2, 2, 2], 6), ([31, 7, 14, 21, 1], 7))
+    return [named_case(lengths=lengths, block_size=size) for lengths, size in cases]
+
+
+def _own_blocks(trial: Trial) -> Mismatch | None:
+    lengths, size = trial.args
+    apart = sum(trial.call([length], size) for length in lengths)
+    return None if apart == trial.output else Mismatch(f"{number_text(apart)}, as for the sequences one by one",
+                                                     number_text(trial.output))  # fmt: skip
+
+
+BLOCKS_NEEDED = Exercise(
+    id="kv-cache/blocks",
+    title="Blocks for a batch",
+    answer="blocks_needed",
+    solution=blocks_needed,
+    cases=_block_cases,
+    read=read_number,
+    properties=(
+        equals("the number of blocks is the smallest that will do", blocks_needed,
+               hint="draw the blocks of each sequence on paper: how many, and how full is the last?"),
+        Property(sentence="sequences do not share blocks", test=_own_blocks,
+                 hint="count for each sequence by itself, then add up"),
+    ),
+    wrong=(
+        Wrong(name="rounded down", answer=lambda lengths, size: sum(n // size for n in lengths),
+              hint="the last tokens of a sequence need room too, even if they do not fill a block"),
+        Wrong(name="always one more", answer=lambda lengths, size: sum(n // size + 1 for n in lengths),
+              hint="a sequence that fills its last block exactly needs no further one: try 4 tokens in blocks of 4"),
+        Wrong(name="added up first", answer=lambda lengths, size: -(-sum(lengths) // size),
+              hint="here sequences share a block, so none could be freed when one of them leaves"),
+        Wrong(name="all as long as the longest", answer=lambda lengths, size: len(lengths) * -(-max(lengths) // size),
+              hint="that reserves for each what the longest needs: the waste that blocks are there to avoid"),
+        Wrong(name="only the longest", answer=lambda lengths, size: -(-max(lengths) // size),
+              hint="that is one sequence: the others need memory as well"),
+        Wrong(name="rounded to nearest", answer=lambda lengths, size: sum(int(n / size + 0.5) for n in lengths),
+              hint="a block that is less than half full is still a block"),
+        Wrong(name="tokens", answer=lambda lengths, size: sum(-(-n // size) * size for n in lengths),
+              hint="that is how many tokens would fit into them: how many blocks is it?"),
+    ),
+    notice="The waste is less than one block for each sequence, however long it grows: with 16 tokens to a block, at "
+    "most 15.",
+)  # fmt: skip
