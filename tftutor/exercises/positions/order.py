@@ -95,7 +95,7 @@ EQUIVARIANT = Exercise(
         Property(
             sentence="the verdict on this layer is right",
             test=_right_verdict,
-            hint="reorder the tokens before the layer, reorder them the same way after it, and compare the two",
+            hint="reorder the tokens before the layer, reorder them the same way after it, compare; try several orders",
         ),
     ),
     wrong=(

@@ -189,6 +189,11 @@ ROPE = Exercise(
             "index",
         ),
         Wrong(
+            name="nothing turned",
+            answer=lambda x, positions: x,
+            hint="the rows come back as they went in: where do the positions enter?",
+        ),
+        Wrong(
             name="positions from one",
             answer=lambda x, positions: _truth(x, positions + 1),
             hint="every row is turned one step too far: position 0 should stay where it is",

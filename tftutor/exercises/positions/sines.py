@@ -197,6 +197,11 @@ SINUSOIDS = Exercise(
             hint="the first row belongs to position 0",
         ),
         Wrong(
+            name="sines with a minus",
+            answer=_variant(combine=lambda p, wave: -p / wave),
+            hint="your sines fall where they should rise: angles grow with the position",
+        ),
+        Wrong(
             name="base 1000",
             answer=_variant(base=1000.0),
             hint="the waves are right in kind and too short: look at the base once more",
