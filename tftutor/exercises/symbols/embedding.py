@@ -8,9 +8,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from tftutor.exercises.exercise import Case, Exercise, Mismatch, Property, Trial, Wrong, compare, has_shape, named_case
+from tftutor.exercises.symbols.accelerator import Accelerator, mixes_devices
 from tftutor.exercises.values import Trouble
 
 PAD = 0
@@ -96,43 +96,8 @@ def _spares_padding(trial: Trial) -> Mismatch | None:
     return compare(torch.zeros_like(grads[0][PAD]), grads[0][PAD])
 
 
-class _Accelerator(TorchFunctionMode):
-    """Pretends that the arguments live on an accelerator: what is made without `device` is on the CPU, and may not mix.
-
-    Indexing something with a CPU tensor is allowed, as it is on a real one.
-    """
-
-    makers = frozenset({"arange", "zeros", "ones", "full", "tensor", "empty", "linspace", "range", "as_tensor"})
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.mixed = False
-        self._cpu: list[Tensor] = []
-
-    def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
-        kwargs = kwargs or {}
-        name = getattr(func, "__name__", "")
-        tensors = [x for x in (*args, *kwargs.values()) if isinstance(x, Tensor)]
-        strays = [x for x in tensors if any(x is stray for stray in self._cpu)]
-        result = func(*args, **kwargs)
-        if name in self.makers and kwargs.get("device") is None and not tensors:
-            self._cpu.append(result)
-        elif strays and name not in ("to", "type_as", "cuda", "__get__", "__getitem__"):
-            if len(strays) < len(tensors):
-                self.mixed = True
-            elif isinstance(result, Tensor):
-                self._cpu.append(result)  # made from CPU tensors alone
-        return result
-
-
-def _mixes_devices(answer: Callable[..., Any], args: tuple[Any, ...]) -> bool:
-    with _Accelerator() as pretended:
-        answer(*args)
-    return pretended.mixed
-
-
 def _stays_on_its_device(trial: Trial) -> Mismatch | None:
-    with _Accelerator() as pretended:
+    with Accelerator() as pretended:
         trial.call(*trial.args)
     return Mismatch("all tensors on the device of the tokens", "one made on the CPU") if pretended.mixed else None
 
@@ -140,6 +105,13 @@ def _stays_on_its_device(trial: Trial) -> Mismatch | None:
 def _sample() -> tuple[EmbeddingLayer, Tensor]:
     case = EMBED.build_cases()[1]
     return case.args
+
+
+def _right(answer: Callable[..., Any]) -> bool:
+    """Whether an answer gives the right vectors, so that only its other faults are left to name."""
+    layer, tokens = _sample()
+    words = tokens != PAD
+    return compare(embed(layer, tokens)[words].detach(), answer(layer, tokens)[words].detach()) is None
 
 
 def _on_long_input(answer: Callable[..., Any]) -> Any:
@@ -250,7 +222,8 @@ EMBED = Exercise(
             hint="the input was cut to max_len without a word: the caller gets fewer vectors than tokens and finds out "
             "much later, or never",
             recognise=lambda answer: (
-                isinstance(_on_long_input(answer), Tensor)
+                _right(answer)
+                and isinstance(_on_long_input(answer), Tensor)
                 and _on_long_input(answer).shape[1] == _sample()[0].positions.num_embeddings
             ),
         ),
@@ -263,28 +236,29 @@ EMBED = Exercise(
                 ),
             ),
             hint="tokens beyond the table got positions they do not stand at: nobody will notice, that is the trouble",
-            recognise=lambda answer: isinstance(_on_long_input(answer), Tensor),
+            recognise=lambda answer: _right(answer) and isinstance(_on_long_input(answer), Tensor),
         ),
         Wrong(
             name="too long: an assertion",
             answer=_asserts,
             hint="an assertion disappears under python -O and says nothing to the caller: which exception is meant for "
             "a bad argument?",
-            recognise=lambda answer: isinstance(_on_long_input(answer), AssertionError),
+            recognise=lambda answer: _right(answer) and isinstance(_on_long_input(answer), AssertionError),
         ),
         Wrong(
             name="too long: no check",
             answer=_variant(check=False),
             hint="torch stops it with an error that speaks of an index or of sizes, and on a GPU with one that comes "
             "later and elsewhere: compare the length with the table first",
-            recognise=lambda answer: isinstance(_on_long_input(answer), IndexError | RuntimeError),
+            recognise=lambda answer: _right(answer) and isinstance(_on_long_input(answer), IndexError | RuntimeError),
         ),
         Wrong(
             name="too long: no numbers",
             answer=_vague,
             hint="the right exception, but how long may the input be, and how long was it?",
             recognise=lambda answer: (
-                isinstance(_on_long_input(answer), ValueError)
+                _right(answer)
+                and isinstance(_on_long_input(answer), ValueError)
                 and not all(str(n) in str(_on_long_input(answer)) for n in (6, 15))
             ),
         ),
@@ -293,14 +267,14 @@ EMBED = Exercise(
             answer=_variant(spare=False),
             hint="padding is looked up like a word and its row learns from it: which argument of the look-up names the "
             "row that gets no gradient?",
-            recognise=_trains_padding,
+            recognise=lambda answer: _right(answer) and _trains_padding(answer),
         ),
         Wrong(
             name="no device",
             answer=_variant(places=lambda layer, tokens: torch.arange(tokens.shape[1])),
             hint="this works here and stops on the first GPU: where does the tensor of positions live, and where do "
             "the tokens?",
-            recognise=lambda answer: _mixes_devices(answer, _sample()),
+            recognise=lambda answer: _right(answer) and mixes_devices(answer, _sample()),
         ),
     ),
     notice="Three failures that no small test on a CPU shows: a long input, a trained padding row, a second device.",
