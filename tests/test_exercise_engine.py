@@ -149,9 +149,9 @@ class _Nasty:
     ],
 )
 def test_whatever_comes_gets_the_right_words_in_time(answer: Any, problem: str, hint: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()  # of all threads; the clock on the wall would test how busy the machine is
     report = check("qkv/attention", answer)
-    assert time.perf_counter() - began < 2 * patience()
+    assert time.process_time() - began < 2.0
     assert report.status == "wrong"
     assert report.problem.startswith(problem), str(report)
     assert hint in report.hint, str(report)
