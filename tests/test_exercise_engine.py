@@ -338,7 +338,7 @@ def test_progress_counts_attempts_and_keeps_what_was_solved(own_home: Path) -> N
     assert _status("encoder-decoder/count-norms") == ("tried", 1)
     assert reset_progress() == 1
     assert reset_progress() == 0
-    with pytest.raises(ValueError, match="expected one of .*qkv.*, got .quizzes."):
+    with pytest.raises(ValueError, match=r"expected one of .*qkv.*, got .quizzes."):
         reset_progress("quizzes")
 
 
