@@ -23,6 +23,7 @@ from tftutor.training.evaluation import transcribe
 
 MODELS = ("g2p-lstm", "g2p-lstm-attention", "g2p-small")
 LENGTHS = ((1, 4), (5, 6), (7, 8), (9, 10), (11, 12), (13, 99))  # letters, both ends included
+RUNAWAY = 10  # an answer with this many more phonemes than letters has not found its end
 
 
 def bootstrap_difference(edits: np.ndarray, lengths: np.ndarray, *, n_resamples: int = 1000) -> tuple[float, float]:
@@ -43,10 +44,11 @@ def measure() -> list[dict[str, object]]:
     entries = split(load_cmudict()).test
     letters = np.array([len(entry.word) for entry in entries])
     references = [entry.pronunciations for entry in entries]
-    counts, right = {}, {}
+    counts, right, runaway = {}, {}, {}
     for name in MODELS:
         predictions = transcribe(load(name)[0], [entry.word for entry in entries])
         counts[name] = np.stack(edit_counts(predictions, references))
+        runaway[name] = np.array([len(p) > len(e.word) + RUNAWAY for e, p in zip(entries, predictions, strict=True)])
         right[name] = np.array([p in r for p, r in zip(predictions, references, strict=True)])
         sys.stderr.write(f"{name}: PER {counts[name][0].sum() / counts[name][1].sum():.4f}\n")
     rows: list[dict[str, object]] = []
@@ -62,6 +64,7 @@ def measure() -> list[dict[str, object]]:
                 "per_95": [round(x, 5) for x in bootstrap_interval(edits, lengths)],
                 "wrong_words": wrong, "wer": round(wrong / int(here.sum()), 5),
                 "wer_95": [round(x, 5) for x in wilson_interval(wrong, int(here.sum()))],
+                "runaways": int(runaway[name][here].sum()),
             })  # fmt: skip
         pair = np.stack([counts[name][:, here] for name in MODELS[:2]])  # (model, edits or lengths, words)
         rates = pair[:, 0].sum(axis=1) / pair[:, 1].sum(axis=1)

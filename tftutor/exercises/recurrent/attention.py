@@ -27,7 +27,7 @@ Inputs = tuple[Any, ...]  # query, states, w, u, v
 
 
 def additive_attention(query: Tensor, states: Tensor, w: Tensor, u: Tensor, v: Tensor) -> Tensor:
-    """One step of additive attention: what a decoder state learns from all encoder states.
+    """One step of additive attention: what a decoder learns from all states.
 
     query: the decoder's state (B, D).  states: the encoder's states (B, S, E).
     w: (D, A).  u: (E, A).  v: (A,).

@@ -15,9 +15,9 @@ PHONES = ("AA", "B", "K", "S", "T", "IY", "L")
 
 
 def edit_distance(a: Sounds, b: Sounds) -> int:
-    """The least number of insertions, deletions and substitutions that turn a into b.
+    """The least number of edits (insert, delete, substitute) from a to b.
 
-    a, b: tuples of phonemes, such as ("S", "K", "UW", "L"); either may be empty.
+    a, b: tuples of phonemes, such as ("S", "K", "UW", "L"), possibly empty.
     """
     row = list(range(len(b) + 1))
     for i, x in enumerate(a, start=1):
@@ -159,8 +159,8 @@ def phoneme_error_rate(predictions: Sequence[Sounds], references: Sequence[Seque
 
     predictions: one tuple of phonemes per word, possibly empty.
     references: for each word the list of its right pronunciations.
-    Each word is scored against its nearest reference; of several equally near ones
-    the longest counts. The function edit_distance(a, b) is there to be used.
+    Each word is scored against its nearest reference; of several equally near
+    ones the longest counts. edit_distance(a, b) is there to be used.
     """
     edits = length = 0
     for prediction, listed in zip(predictions, references, strict=True):

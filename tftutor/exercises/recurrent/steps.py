@@ -13,10 +13,10 @@ from tftutor.exercises.values import number_text, read_number
 def sequential_steps(model: str, use: str, n_tokens: int, n_layers: int) -> int:
     """The longest chain of layer evaluations that have to wait for one another.
 
-    model: "lstm" or "attention" (causal self-attention), a stack of n_layers >= 1.
+    model: "lstm" or "attention" (causal), a stack of n_layers >= 1.
     use: "known": all n_tokens tokens are given at once, as in training;
-         "written": each of n_tokens tokens becomes the input of the next step.
-    One evaluation = one layer, with all of its positions that can be computed together.
+         "written": each of n_tokens tokens is the input of the next step.
+    One evaluation = one layer, at all positions that can be done together.
     """
     if use == "written":
         return n_layers * n_tokens
