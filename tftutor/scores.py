@@ -42,7 +42,7 @@ def negative_distance(q: Tensor, k: Tensor) -> Tensor:
 
     The length of q is the same for all keys, so that softmax ignores it; the length of k is not.
 
-    Source: Kim et al. 2021, section 4.2 (there with tied projections and 1 / sqrt(Dh)).
+    Source: Kim et al. 2021 ("L2 self-attention", there with one projection for both and without the 2).
     """
     lengths = q.square().sum(dim=-1)[..., :, None] + k.square().sum(dim=-1)[..., None, :]
     return scaled_dot(q, k) - lengths / (2 * math.sqrt(q.shape[-1]))
@@ -91,7 +91,7 @@ class Cosine(nn.Module):
         n_heads: one factor for each.
         start: the factor before training. Henry et al. take log2(n**2 - n) for n keys.
 
-    Source: Henry et al. 2020, section 3 (QKNorm).
+    Source: Henry et al. 2020 (QKNorm).
     """
 
     def __init__(self, n_heads: int, start: float = 10.0) -> None:
