@@ -31,8 +31,9 @@ from tftutor.properties import (
     turnover_error,
     weight_error,
 )
-from tftutor.serialization import build_model, load_model, save_model
+from tftutor.serialization import build_model, load, load_model, save_model
 from tftutor.state import KV, DecoderState
+from tftutor.tasks import pronounce
 
 B, T, S = 3, 5, 6
 EXACT = 1e-12
@@ -254,6 +255,17 @@ def test_it_learns_to_copy() -> None:
         loss.backward()
         optimizer.step()
     assert loss.item() < 0.1
+
+
+@pytest.mark.parametrize("name", ["g2p-lstm", "g2p-lstm-attention"])
+def test_the_shipped_models_pronounce_a_ragged_batch(name) -> None:
+    model, card = load(name)
+    assert card["recipe"]["epochs"] == 20
+    words = ["school", "photograph", "cat"]
+    for n_beams in (1, 5):
+        together = [best.phonemes for best, *_ in pronounce(model, words, n_beams=n_beams)]
+        assert together == [pronounce(model, [word], n_beams=n_beams)[0][0].phonemes for word in words]
+        assert together[2] == ("K", "AE", "T")
 
 
 # ---- what the tests above must reject
