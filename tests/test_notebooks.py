@@ -94,6 +94,14 @@ def test_figures_have_caption_name_and_alt_text(chapter):
         assert re.fullmatch(r"fig-[a-z0-9-]+", figure.get("name", "")), f"no name fig-...: {cell.source}"
 
 
+def test_a_figure_cell_shows_nothing_but_its_figure(chapter):
+    # The book gives the caption and its label to every output of such a cell.
+    for cell in code_cells(chapter):
+        if cell.metadata.get("mystnb", {}).get("figure"):
+            shown = [output for output in cell.outputs if output.get("data") or output.get("text")]
+            assert len(shown) == 1, f"{len(shown)} outputs: {cell.source}"
+
+
 def test_pictures_have_alt_text(chapter):
     text = prose(chapter)
     assert re.findall(r"!\[\s*\]\(", text) == []
