@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 from tiny import block as block_config
-from tiny import encoder_decoder, gpt, normal, right_padded, shake, t5
+from tiny import encoder_decoder, gpt, ids, normal, right_padded, shake, t5
 from torch import nn
 
 from tftutor.attention import MultiHeadAttention
@@ -46,6 +46,36 @@ def test_the_decoder_block_reads_the_memory_between_attention_and_feed_forward()
     h = post.norm_cross(h + post.cross_attn(h, kv=kv, mask=mask))
     expected = post.norm_ffn(h + post.ffn(h))
     torch.testing.assert_close(post(x, memory=kv, memory_mask=mask), expected, rtol=0, atol=1e-12)
+
+
+def test_the_parallel_block_gives_both_sub_layers_the_same_input() -> None:
+    x, mask = normal(B, T, D), causal_mask(torch.arange(T), torch.arange(T))
+    parallel, serial = built(Block, parallel=True), built(Block)
+    assert parallel.state_dict().keys() == serial.state_dict().keys()  # weights of one fit the other
+    expected = x + parallel.attn(parallel.norm_attn(x), mask=mask) + parallel.ffn(parallel.norm_ffn(x))
+    torch.testing.assert_close(parallel(x, mask=mask), expected, rtol=0, atol=1e-12)
+    assert (serial(x, mask=mask) - expected).abs().max() > 1e-2  # the other wiring is another function
+    assert residual_error(parallel, x) <= 1e-12
+
+
+def test_a_parallel_gpt_steps_as_it_reads_and_sees_no_future() -> None:
+    model, tokens = gpt(parallel=True, positions="rope"), ids(B, T + 2)
+    state = model.new_state(B)
+    with torch.no_grad():
+        whole = model(tokens)
+        parts = torch.cat([model.step(tokens[:, :T], state), model.step(tokens[:, T:], state)], dim=1)
+        torch.testing.assert_close(parts, whole, rtol=0, atol=1e-10)
+        torch.testing.assert_close(model(tokens[:, :T]), whole[:, :T], rtol=0, atol=1e-10)
+        for block in model.blocks:
+            block.parallel = False
+        assert (model(tokens) - whole).abs().max() > 1e-2
+
+
+def test_parallel_blocks_are_pre_norm_and_read_no_memory() -> None:
+    with pytest.raises(ValueError, match="parallel: expected norm_order='pre'"):
+        block_config({"parallel": True, "norm_order": "post"})
+    with pytest.raises(ValueError, match="parallel: expected False"):
+        encoder_decoder(parallel=True)
 
 
 @pytest.mark.parametrize("norm_order", ["pre", "post"])

@@ -34,13 +34,16 @@ class Block(nn.Module):
 
         pre-norm    x + f(norm(x))      the stream itself is never normalised on the way
         post-norm   norm(x + f(x))      as in the 2017 paper
+        parallel    x + attn(norm_attn(x)) + ffn(norm_ffn(x))      neither sub-layer sees what the other did
 
-    Source: Vaswani et al. 2017, section 3.1 (post); Radford et al. 2019, section 2.3 (pre).
+    Source: Vaswani et al. 2017, section 3.1 (post); Radford et al. 2019, section 2.3 (pre); Chowdhery et al. 2022,
+    section 2, and Black et al. 2022, section 2.1 (parallel).
     """
 
     def __init__(self, cfg: BlockConfig) -> None:
         super().__init__()
         self.pre_norm = cfg.norm_order == "pre"
+        self.parallel = cfg.parallel
         self.norm_attn = build_norm(cfg)
         self.attn = build_attention(cfg)
         self.norm_ffn = build_norm(cfg)
@@ -73,8 +76,10 @@ class Block(nn.Module):
         slots: Slots | None = None,
     ) -> Tensor:
         """(B, T, D) -> (B, T, D); `mask` (B, H, T, S), `where` from the stack's position scheme."""
-        x = self.attend_to_self(x, mask, where, cache, slots)
-        return self.add(x, self.norm_ffn, self.ffn)
+        attended = self.attend_to_self(x, mask, where, cache, slots)
+        if self.parallel:
+            return attended + self.dropout(self.ffn(self.norm_ffn(x)))
+        return self.add(attended, self.norm_ffn, self.ffn)
 
 
 class DecoderBlock(Block):

@@ -35,6 +35,7 @@ class BlockConfig:
     norm: Norm = "layer"
     norm_order: NormOrder = "pre"
     norm_eps: float = 1e-5
+    parallel: bool = False  # attention and feed-forward layer read the same input, and both are added to it
     activation: Activation = "relu"
     dropout: float = 0.0  # probability, on embeddings and on each sub-layer's output (Vaswani et al. 2017, section 5.4)
     attn_dropout: float = 0.0  # probability, on attention weights (GPT-2, BERT, T5; the 2017 paper has none)
@@ -45,6 +46,8 @@ class BlockConfig:
         expect_choice("norm", self.norm, get_args(Norm))
         expect_choice("norm_order", self.norm_order, get_args(NormOrder))
         expect_choice("activation", self.activation, get_args(Activation))
+        if self.parallel and self.norm_order != "pre":
+            raise ValueError("parallel: expected norm_order='pre', got 'post'; two sums cannot both be normalised last")
         if self.d_head is not None:
             expect_positive(d_head=self.d_head)
         if self.scale is not None:
@@ -110,6 +113,8 @@ class EncoderDecoderConfig(_StackConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.block.parallel:
+            raise ValueError("parallel: expected False, cross-attention stands between attention and feed-forward")
         expect_positive(
             src_vocab_size=self.src_vocab_size,
             tgt_vocab_size=self.tgt_vocab_size,
