@@ -191,4 +191,4 @@ def test_biases_depend_on_distance_only(name) -> None:
 @pytest.mark.parametrize("name", ["sinusoidal", "learned", "none"])
 def test_what_is_added_does_not_touch_attention(name) -> None:
     where = scheme(name).inputs(torch.arange(3), torch.arange(3))
-    assert where == (None, None)
+    assert where == positions.PositionInputs()
