@@ -96,6 +96,25 @@ def test_nobody_there_costs_no_step_and_takes_time() -> None:
     scheduler = Scheduler(gpt(), max_rows=1)
     assert scheduler.step() == []
     assert scheduler.iterations == 0
+    late = serve(gpt(), [request(arrival=0), request(arrival=20)], max_rows=3)
+    assert [(one.first, one.last) for one in late] == [(1, 4), (21, 24)]
+
+
+def test_an_end_mark_at_once_is_a_whole_text() -> None:
+    model, prompt = gpt(), ids(1, 3)[0]
+    with torch.no_grad():
+        end = int(model(prompt[None])[0, -1].argmax())
+    one, other = serve(model, [Request(prompt=prompt, max_new_tokens=9, eos_id=end), request(5)], max_rows=1)
+    assert (one.tokens.tolist(), one.first, one.last) == ([end], 1, 1)
+    assert other.first == 2
+    assert serve(model, [], max_rows=1) == []
+
+
+def test_one_request_that_cannot_be_served_stops_all_before_anything_runs() -> None:
+    model = gpt()
+    model.step = None  # nothing may be computed
+    with pytest.raises(ValueError, match="prompt, max_new_tokens: expected at most 41 tokens together"):
+        serve(model, [request(), request(n_prompt=41, n_new=1, arrival=5)], max_rows=1)
 
 
 def test_the_mode_is_put_back() -> None:
@@ -110,8 +129,11 @@ def test_the_mode_is_put_back() -> None:
         (Request(prompt=ids(1, 3)[0, :0], max_new_tokens=1), "prompt: expected ids (T,), at least one"),
         (Request(prompt=ids(1, 3), max_new_tokens=1), "prompt: expected ids (T,), at least one, got shape (1, 3)"),
         (request(n_new=0), "max_new_tokens: expected at least 1, got 0"),
-        (request(n_prompt=30, n_new=12), "expected at most 11 after a prompt of 30 with max_len=40, got 12"),
+        (request(n_prompt=30, n_new=12), "expected at most 41 tokens together with max_len=40, got 30 + 12"),
         (request(temperature=-1.0), "temperature: expected 0 or more"),
+        (request(temperature=float("nan")), "temperature: expected 0 or more"),
+        (Request(prompt=torch.tensor(3), max_new_tokens=1), "prompt: expected ids (T,), at least one, got shape ()"),
+        (Request(prompt=torch.tensor([999]), max_new_tokens=1), "prompt: expected ids in 0.."),
     ],
 )  # fmt: skip
 def test_requests_that_cannot_be_served_are_refused_at_once(bad, message) -> None:
@@ -204,6 +226,9 @@ def test_policies_by_hand() -> None:
     assert finish["static"] == approx((1 + 1.4 + 4, 1 + 1.4 + 1, 33.1))  # starts at 1; two prompts, padded to 20
     assert finish["dynamic"] == finish["static"]
     assert finish["continuous"] == approx((0 + 1.1 + 1.2 + 3, 1.1 + 1.2 + 1, 33.1))
+    together = simulate(THREE, "static", rows=2)
+    assert together.padding == 10  # a prompt of 10 beside one of 20
+    assert together.computed - together.useful - together.padding == 3  # two tokens are read; the other row has five
     alone = simulate(THREE, "dynamic", rows=3, max_wait=5, prefill_rate=100)
     assert alone.finish[0] == approx(5 + 1.4 + 4)  # waited five units for a third
 
@@ -255,6 +280,11 @@ def test_traces_are_sorted_and_sensible() -> None:
         simulate(jobs[::-1], "static")
     with pytest.raises(ValueError, match="policy: expected one of"):
         simulate(jobs, "magic")
+    with pytest.raises(ValueError, match="jobs: expected at least one token to read and one to write"):
+        simulate([Job(0.0, 3, 0)], "continuous")
+    for named in ({"rows": 0}, {"prefill_rate": 0.0}):
+        with pytest.raises(ValueError, match="rows, prefill_rate: expected at least 1 and more than 0"):
+            simulate(jobs, "continuous", **named)
 
 
 # Sliding windows with sinks

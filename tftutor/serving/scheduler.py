@@ -1,7 +1,7 @@
 """Continuous batching: requests join and leave a running batch between any two steps of the model.
 
 Source: Yu et al. 2022, "Orca", section 3 (iteration-level scheduling); prompts read in chunks beside rows that
-write: Agrawal et al. 2024, "Sarathi-Serve", section 4.1.
+write: Agrawal et al. 2024, "Sarathi-Serve", section 4.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from tftutor.checks import expect_tokens
 from tftutor.decoding import inference
 from tftutor.models import GPT
 
@@ -94,16 +95,7 @@ class Scheduler:
 
     def submit(self, request: Request) -> int:
         """Take a request in; returns its id: 0, 1, 2, ... in the order of submission."""
-        n_prompt, limit = len(request.prompt), self.model.cfg.max_len
-        if request.prompt.ndim != 1 or n_prompt == 0:
-            raise ValueError(f"prompt: expected ids (T,), at least one, got shape {tuple(request.prompt.shape)}")
-        if request.max_new_tokens < 1:
-            raise ValueError(f"max_new_tokens: expected at least 1, got {request.max_new_tokens}")
-        if n_prompt + request.max_new_tokens - 1 > limit:  # the last token is written and not read
-            raise ValueError(f"max_new_tokens: expected at most {limit - n_prompt + 1} after a prompt of {n_prompt} "
-                             f"with max_len={limit}, got {request.max_new_tokens}")  # fmt: skip
-        if request.temperature < 0:
-            raise ValueError(f"temperature: expected 0 or more, got {request.temperature}")
+        _expect_servable(request, self.model)
         draw = torch.Generator(device=request.prompt.device).manual_seed(request.seed)
         self._waiting.append(_Row(self._n_seen, request, request.prompt, draw))
         self._n_seen += 1
@@ -164,6 +156,21 @@ class Scheduler:
         return finished
 
 
+def _expect_servable(request: Request, model: GPT) -> None:
+    """Raise unless `model` can serve `request` from its first token to its last."""
+    if request.prompt.ndim != 1 or not len(request.prompt):
+        raise ValueError(f"prompt: expected ids (T,), at least one, got shape {tuple(request.prompt.shape)}")
+    expect_tokens("prompt", request.prompt[None], model.cfg.vocab_size)
+    if request.max_new_tokens < 1:
+        raise ValueError(f"max_new_tokens: expected at least 1, got {request.max_new_tokens}")
+    n_prompt, limit = len(request.prompt), model.cfg.max_len
+    if n_prompt + request.max_new_tokens - 1 > limit:  # the last token is written and not read
+        raise ValueError(f"prompt, max_new_tokens: expected at most {limit + 1} tokens together with max_len={limit}, "
+                         f"got {n_prompt} + {request.max_new_tokens}")  # fmt: skip
+    if not request.temperature >= 0:
+        raise ValueError(f"temperature: expected 0 or more, got {request.temperature}")
+
+
 def _finish(row: _Row, iteration: int) -> Finished:
     return Finished(row.id, torch.tensor(row.written, device=row.request.prompt.device), row.first, iteration)
 
@@ -171,8 +178,11 @@ def _finish(row: _Row, iteration: int) -> Finished:
 def serve(model: GPT, requests: Sequence[Request], *, max_rows: int, chunk: int | None = None) -> list[Finished]:
     """Run a scheduler until all requests are served; they come in at their `arrival`. Results in their order.
 
-    An iteration in which nobody is there to be served costs the model nothing, and still counts as time.
+    An iteration in which nobody is there to be served costs the model nothing, and still counts as time. A request
+    that cannot be served is refused before anything is computed.
     """
+    for request in requests:
+        _expect_servable(request, model)
     scheduler = Scheduler(model, max_rows=max_rows, chunk=chunk)
     order = sorted(range(len(requests)), key=lambda i: requests[i].arrival)
     coming, found, clock, idle = deque(order), {}, 0, 0
@@ -181,7 +191,7 @@ def serve(model: GPT, requests: Sequence[Request], *, max_rows: int, chunk: int 
             scheduler.submit(requests[coming.popleft()])
         before = scheduler.iterations
         for one in scheduler.step():
-            found[order[one.id]] = one._replace(id=order[one.id], last=one.last + idle)
+            found[order[one.id]] = one._replace(id=order[one.id], first=one.first + idle, last=one.last + idle)
         idle += scheduler.iterations == before
         clock += 1
     return [found[i] for i in range(len(requests))]

@@ -26,7 +26,7 @@ class Job(NamedTuple):
 
     arrival: float
     prompt: int  # tokens to read
-    output: int  # tokens it will write; nobody knows it beforehand
+    output: int  # tokens it will write, at least one; nobody knows it beforehand
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ class Outcome:
     steps: int  # of the model
     computed: int  # row-steps and prompt tokens computed, padding and finished rows included
     useful: int  # of these, the ones somebody needed
+    padding: int  # of these, prompts filled up to the longest of their batch; the rest is rows that were done
     written: int  # tokens
 
     @property
@@ -89,21 +90,25 @@ def simulate(
     expect_choice("policy", policy, POLICIES)
     if not jobs or any(a.arrival > b.arrival for a, b in itertools.pairwise(jobs)):
         raise ValueError("jobs: expected at least one, sorted by arrival")
+    if any(job.prompt < 1 or job.output < 1 for job in jobs):
+        raise ValueError("jobs: expected at least one token to read and one to write in each")
+    if rows < 1 or not prefill_rate > 0:
+        raise ValueError(f"rows, prefill_rate: expected at least 1 and more than 0, got {rows}, {prefill_rate}")
     if policy == "continuous":
         finish, steps, computed = _continuous(jobs, rows, prefill_rate)
+        padding = 0
     else:
         size = 1 if policy == "one at a time" else rows
         wait = {"one at a time": 0.0, "static": math.inf, "dynamic": max_wait}[policy]
-        finish, steps, computed = _in_batches(jobs, size, wait, prefill_rate)
+        finish, steps, computed, padding = _in_batches(jobs, size, wait, prefill_rate)
     latencies = tuple(end - job.arrival for end, job in zip(finish, jobs, strict=True))
     useful = sum(job.prompt + job.output - 1 for job in jobs)  # the prompt's step writes the first token
-    return Outcome(policy, tuple(finish), latencies, steps, computed, useful, sum(job.output for job in jobs))
+    written = sum(job.output for job in jobs)
+    return Outcome(policy, tuple(finish), latencies, steps, computed, useful, padding, written)
 
 
-def _in_batches(
-    jobs: Sequence[Job], size: int, wait: float, prefill_rate: float
-) -> tuple[list[float], int, int]:
-    finish, clock, steps, computed, start = [], 0.0, 0, 0, 0
+def _in_batches(jobs: Sequence[Job], size: int, wait: float, prefill_rate: float) -> tuple[list[float], int, int, int]:
+    finish, clock, steps, computed, padding, start = [], 0.0, 0, 0, 0, 0
     while start < len(jobs):
         full = jobs[min(start + size, len(jobs)) - 1].arrival  # the last batch is full when nobody is left to come
         clock = max(clock, jobs[start].arrival, min(full, jobs[start].arrival + wait))
@@ -115,8 +120,9 @@ def _in_batches(
         clock = first + longest - 1  # the batch leaves together
         steps += longest
         computed += read + len(batch) * (longest - 1)
+        padding += read - sum(job.prompt for job in batch)
         start += len(batch)
-    return finish, steps, computed
+    return finish, steps, computed, padding
 
 
 def _continuous(jobs: Sequence[Job], rows: int, prefill_rate: float) -> tuple[list[float], int, int]:
