@@ -38,12 +38,18 @@ def classify_heads(weights: Tensor, threshold: float) -> list[str]:
     return labels
 
 
+def _lines(weights: Tensor) -> tuple[Tensor, ...]:
+    """The weights that count for previous, next, self, sink: (H, queries) each."""
+    return (weights.diagonal(-1, 1, 2), weights.diagonal(1, 1, 2), weights.diagonal(0, 1, 2), weights[:, 1:, 0])
+
+
+def _means_of(*lines: Tensor) -> Tensor:
+    return torch.stack([line.mean(dim=-1) for line in lines])
+
+
 def _means(weights: Tensor) -> Tensor:
     """Previous, next, self, sink: (4, H)."""
-    return torch.stack([
-        weights.diagonal(-1, 1, 2).mean(-1), weights.diagonal(1, 1, 2).mean(-1), weights.diagonal(0, 1, 2).mean(-1),
-        weights[:, 1:, 0].mean(-1),
-    ])  # fmt: skip
+    return _means_of(*_lines(weights))
 
 
 def _decide(means: Tensor, threshold: float) -> list[str]:
@@ -87,6 +93,11 @@ def _classify_cases(generator: torch.Generator) -> list[Case]:
         case(0.85, "heads close to the threshold", 0.98 * _ideal(3)["previous"] + 0.02 / 3,
              0.98 * _ideal(3)["next"] + 0.02 / 3, 0.8 * _ideal(3)["sink"] + 0.2 * _ideal(3)["next"],
              0.8 * _ideal(8)["sink"][:3, :3] + 0.2 * _ideal(3)["self"]),
+        case(0.5, "a head exactly at the threshold", torch.tensor(
+            [[0.5, 0.25, 0.25], [0.5, 0.25, 0.25], [0.25, 0.5, 0.25]]), _ideal(3)["next"]),
+        case(0.2, "a head whose first token looks far ahead", torch.tensor([
+            [0.0, 0, 1, 0, 0], [0, 0, 0, 1, 0], [0.5, 0, 0, 0, 0.5], [0, 1, 0, 0, 0], [0, 1, 0, 0, 0]])),
+        case(0.5, "a head that looks at the last token", torch.eye(5)[4].expand(5, 5)),
         case(0.3, "5 random heads over 4 tokens", *(mixture(4) for _ in range(5))),
     ]  # fmt: skip
 
@@ -155,6 +166,15 @@ def _sink_with_itself(weights: Tensor) -> Tensor:
     return means
 
 
+def _round_the_corner(weights: Tensor) -> Tensor:
+    before, after = (weights.roll(shift, -1).diagonal(0, 1, 2) for shift in (1, -1))
+    return _means_of(before, after, *_lines(weights)[2:])
+
+
+def _slip(name: str, answer: Callable[[Tensor, float], list[str]], hint: str) -> Wrong:
+    return Wrong(name=name, answer=answer, hint=hint)
+
+
 CLASSIFY = Exercise(
     id="heads/classify",
     title="Name the heads",
@@ -214,6 +234,33 @@ CLASSIFY = Exercise(
             hint="one of four means is always the largest, even in a head that looks everywhere alike: use the "
             "threshold",
         ),
+        _slip("more than the threshold", lambda weights, threshold: [
+                  NAMES[i] if m > threshold else "other" for m, i in zip(*map(Tensor.tolist, _means(weights).max(0)),
+                                                                         strict=True)],
+              "a head that just reaches the threshold has earned its name: read the last line of the task"),
+        _slip("the wrong axes", _classify_variant(lambda weights: torch.stack([
+                  line.mean(dim=-1)[: len(weights)] for line in (
+                  weights.diagonal(-1), weights.diagonal(1), weights.diagonal(), weights[:, 1:, 0])])),
+              "diagonal takes the first two axes unless told otherwise, and the first one counts heads"),
+        _slip("query 0 instead of key 0", _classify_variant(lambda weights: _means_of(*_lines(weights)[:3],
+                                                                                     weights[:, 0, 1:])),
+              "for the sink you follow where token 0 looks; the question is who looks at token 0"),
+        _slip("sums", lambda weights, threshold: _decide(torch.stack([x.sum(-1) for x in _lines(weights)]), threshold),
+              "sums grow with the number of tokens: nearly every head passes a threshold below 1. Take means"),
+        _slip("no sinks", lambda weights, threshold: _decide(_means(weights)[:3], threshold),
+              "the neighbours and the token itself are there; a fourth place has to compete with them"),
+        _slip("round the corner", _classify_variant(_round_the_corner),
+              "index -1 is the last token: the first token has no neighbour before it, the last none after it"),
+        _slip("two tokens away", _classify_variant(lambda weights: _means_of(
+                  weights.diagonal(-2, 1, 2), weights.diagonal(2, 1, 2), *_lines(weights)[2:])),
+              "the neighbours stand one place beside the diagonal, not two"),
+        _slip("last token as the sink", _classify_variant(lambda weights: _means_of(*_lines(weights)[:3],
+                                                                                   weights[:, :-1, -1])),
+              "asked is for token 0; you look at the last one"),
+        _slip("smallest mean", lambda weights, threshold: [
+                  NAMES[i] if m >= threshold else "other" for m, i in zip(
+                      *map(Tensor.tolist, (_means(weights).amax(0), _means(weights).argmin(0))), strict=True)],
+              "the threshold is right; then the head gets the name of its smallest mean"),
         Wrong(
             name="any column is a sink",
             answer=_classify_variant(_any_column),
@@ -222,10 +269,7 @@ CLASSIFY = Exercise(
         ),
         Wrong(
             name="largest weight instead of the mean",
-            answer=_classify_variant(lambda weights: torch.stack([
-                weights.diagonal(-1, 1, 2).amax(-1), weights.diagonal(1, 1, 2).amax(-1),
-                weights.diagonal(0, 1, 2).amax(-1), weights[:, 1:, 0].amax(-1),
-            ])),
+            answer=_classify_variant(lambda weights: torch.stack([line.amax(-1) for line in _lines(weights)])),
             hint="a single query with a large weight is not yet a habit of the head: average over the queries",
         ),
         Wrong(

@@ -123,6 +123,22 @@ COSTS = Exercise(
                      "end?", parameters=lambda d, h, t: 3 * (d * d + d)),
         _costs_wrong("parameters: neither W_O nor biases", "two things are missing: the matrix behind the heads, and a "
                      "vector for each matrix", parameters=lambda d, h, t: 3 * d * d),
+        _costs_wrong("parameters: one vector for all", "you count one bias vector; how many matrices are there? Each "
+                     "has one", parameters=lambda d, h, t: 4 * d * d + d),
+        _costs_wrong("parameters: biases without W_O's", "the matrix behind the heads has a bias vector, too",
+                     parameters=lambda d, h, t: 4 * d * d + 3 * d),
+        _costs_wrong("parameters: biases of one number", "a bias is a vector, as wide as what the matrix makes",
+                     parameters=lambda d, h, t: 4 * d * d + 4),
+        _costs_wrong("parameters: square matrices of a head's width", "a head makes narrow vectors, but it reads all "
+                     "of x: how many rows has its matrix?", parameters=lambda d, h, t: 4 * h * ((d // h) ** 2 + d // h)),
+        _costs_wrong("parameters: one head and W_O", "W_O is there as a whole; of queries, keys and values you count "
+                     "one head's only", parameters=lambda d, h, t: 3 * (d * (d // h) + d // h) + d * d + d),
+        _costs_wrong("parameters: for every token", "all tokens are multiplied by the same matrices",
+                     parameters=lambda d, h, t: 4 * t * (d * d + d)),
+        _costs_wrong("multiplications: with those of the projections", "making queries and keys is not asked for here, "
+                     "only comparing them", products=lambda d, h, t: 2 * t * d * d + t * t * d),
+        _costs_wrong("multiplications: linear in the tokens", "every query meets every key: how does the number of "
+                     "pairs grow with the tokens?", products=lambda d, h, t: t * d),
         _costs_wrong("multiplications: of one head", "this is what one head needs: all of them are asked for",
                      products=lambda d, h, t: t * t * (d // h)),
         _costs_wrong("multiplications: full width in each head", "each head multiplies vectors of its own width, which "
@@ -135,6 +151,17 @@ COSTS = Exercise(
                      weights=lambda d, h, t: t * t),
         _costs_wrong("weights: width counted", "a weight is one number for a pair of tokens, however wide the vectors",
                      weights=lambda d, h, t: t * t * d),
+        _costs_wrong("weights: one per token", "a weight belongs to a pair of tokens, a query and a key",
+                     weights=lambda d, h, t: h * t),
+        _costs_wrong("weights: half of the table", "half a table is what a causal mask leaves; no mask was mentioned",
+                     weights=lambda d, h, t: h * t * (t + 1) // 2),
+        _costs_wrong("weights: heads and width counted", "the heads are counted rightly; but when a score is computed, "
+                     "its products have been added up to one number", weights=lambda d, h, t: h * t * t * d),
+        _costs_wrong("weights: width of a head counted", "the features of a head have been added up by then; and how "
+                     "many heads are there?", weights=lambda d, h, t: t * t * (d // h)),
+        Wrong(name="second and third exchanged",
+              answer=lambda d, h, t: (4 * (d * d + d), h * t * t, t * t * d),
+              hint="mind the order of the three counts: multiplications come before weights"),
         _costs_wrong("weights: shared out among the heads", "heads share out the width, not the tokens: each looks at "
                      "all of them", weights=lambda d, h, t: t * t // h),
     ),

@@ -104,6 +104,43 @@ TERMS = Exercise(
             hint="all of your heads use the rows of head 0; W_O has rows for each of them",
         ),
         Wrong(
+            name="the last rows for all",
+            answer=lambda heads, w_o: heads @ w_o[-heads.shape[-1] :],
+            hint="all of your heads use the rows of the last one; is there a loop variable that no longer moves?",
+        ),
+        Wrong(
+            name="moved on by one row per head",
+            answer=lambda heads, w_o: torch.stack(
+                [heads[:, h] @ w_o[h : h + heads.shape[-1]] for h in range(heads.shape[1])], dim=1
+            ),
+            hint="the pieces overlap: from one head to the next you move on by one row, not by the width of a head",
+        ),
+        Wrong(
+            name="running sum",
+            answer=lambda heads, w_o: head_terms(heads, w_o).cumsum(dim=1),
+            hint="these are running sums: each term holds those before it as well",
+        ),
+        Wrong(
+            name="blocks of W_O added",
+            answer=lambda heads, w_o: heads @ _rows(heads.shape[1], w_o).sum(dim=0),
+            hint="the blocks of W_O were added up, so that every head meets all of them: each has a block of its own",
+        ),
+        Wrong(
+            name="blocks of W_O averaged",
+            answer=lambda heads, w_o: heads @ _rows(heads.shape[1], w_o).mean(dim=0),
+            hint="the blocks of W_O were averaged, and all heads write in the same way: each has a block of its own",
+        ),
+        Wrong(
+            name="the whole sum for each head",
+            answer=lambda heads, w_o: head_terms(heads, w_o).sum(1, keepdim=True).expand(-1, heads.shape[1], -1, -1),
+            hint="you give every head the whole sum; together they would make it H times as large",
+        ),
+        Wrong(
+            name="heads first",
+            answer=lambda heads, w_o: head_terms(heads, w_o).transpose(0, 1),
+            hint="the terms are right; stacked along the first axis they stand before the batch",
+        ),
+        Wrong(
             name="reversed",
             answer=lambda heads, w_o: heads @ _rows(heads.shape[1], w_o).flip(0),
             hint="the pieces of W_O are right and go to the wrong heads: which rows stand on top?",

@@ -73,7 +73,7 @@ ADDITIVE = Exercise(
         Property(
             sentence="tanh keeps every score within the sum of |v|, even when queries and keys are 100 times as long",
             test=_is_bounded,
-            hint="the squashing comes after the sum and before v",
+            hint="nothing here keeps the score small: which function of the formula would, and where does it stand?",
         ),
         equals(
             "each score equals that of two loops over queries and keys",
@@ -103,6 +103,52 @@ ADDITIVE = Exercise(
             name="product instead of sum",
             answer=_variant(pair=lambda a, b: a[:, None] * b[None]),
             hint="here the two projections are multiplied; in the additive score they meet in a sum",
+        ),
+        Wrong(
+            name="difference instead of sum",
+            answer=_variant(pair=lambda a, b: a[:, None] - b[None]),
+            hint="query and key meet in a sum here; the sign in front of the key is wrong",
+        ),
+        Wrong(
+            name="dot product of the projections",
+            answer=lambda q, k, w_q, w_k, v: (q @ w_q) @ (k @ w_k).T,
+            hint="this is a dot product of two projections: cheap, and another score; tanh and v have not been used",
+        ),
+        Wrong(
+            name="ReLU",
+            answer=_variant(squash=torch.relu),
+            hint="everything stands in its place, but the function in the middle is another one, with no upper bound",
+        ),
+        Wrong(
+            name="sigmoid",
+            answer=_variant(squash=torch.sigmoid),
+            hint="close: the squashing function of the formula goes from -1 to 1, yours from 0 to 1",
+        ),
+        Wrong(
+            name="tanh twice",
+            answer=_variant(read=lambda hidden, v: torch.tanh(hidden @ v)),
+            hint="the score itself is not squashed, only the hidden layer is: once is enough",
+        ),
+        Wrong(
+            name="mean over hidden units",
+            answer=_variant(read=lambda hidden, v: hidden @ v / v.shape[0]),
+            hint="the hidden units are added up, weighed by v, not averaged",
+        ),
+        Wrong(
+            name="an axis of size 1 left",
+            answer=_variant(read=lambda hidden, v: hidden @ v[:, None]),
+            hint="the numbers are right, and the last axis has one entry: what does a matrix times a vector, not "
+            "times a column, leave behind?",
+        ),
+        Wrong(
+            name="softmax over the queries",
+            answer=_variant(read=lambda hidden, v: (hidden @ v).softmax(dim=0)),
+            hint="no softmax is asked for here, and if it were, it would run over the keys of one query",
+        ),
+        Wrong(
+            name="divided by the root of the query's width",
+            answer=lambda q, k, w_q, w_k, v: additive_scores(q, k, w_q, w_k, v) / q.shape[-1] ** 0.5,
+            hint="the root of the width calms a dot product; these scores are bounded as they are",
         ),
         Wrong(
             name="v forgotten",

@@ -41,6 +41,9 @@ def _ranking_cases(generator: torch.Generator) -> list[Case]:
         torch.tensor([[2.0, 0.0], [1.0, 1.0], [0.0, 2.0]]),  # first and last alike
         _unit(draw(5, 3)),
         2.5 * _unit(draw(4, 7)) * (1 + 1e-6 * draw(4, 1)),  # alike up to rounding
+        torch.tensor([[3.0, 4.0], [5.0, 0.0], [1.0, 1.0]]),  # the first two alike
+        torch.tensor([[2.0, 1.0], [2.0, 0.0], [0.0, 2.0]]),  # equal largest entries
+        torch.tensor([[1.001, 0.0], [0.0, 1.0]]),  # nearly alike: hardly any query tells them apart
         draw(6, 4),
     ]
     return [Case((table,), f"k = {show(table)}") for table in tables]
@@ -61,6 +64,11 @@ def _all_close(values: Tensor) -> bool:
 def _one_query_agrees(k: Tensor) -> bool:
     q = torch.ones(k.shape[-1])
     return bool(((k @ q).argsort() == (_unit(k) @ q).argsort()).all())
+
+
+def _random_queries_agree(k: Tensor) -> bool:
+    q = torch.randn(100, k.shape[-1], generator=torch.Generator().manual_seed(0))
+    return bool(((q @ k.T).argsort() == (q @ _unit(k).T).argsort()).all())
 
 
 SAME_RANKING = Exercise(
@@ -92,6 +100,32 @@ SAME_RANKING = Exercise(
             name="only first and last",
             answer=lambda k: _all_close(k.norm(dim=-1)[[0, -1]]),
             hint="one pair of keys was compared; a loud key in the middle is enough to part the two orders",
+        ),
+        Wrong(
+            name="only the first two",
+            answer=lambda k: _all_close(k.norm(dim=-1)[:2]),
+            hint="the first two keys were compared, and the others?",
+        ),
+        Wrong(
+            name="norm over the wrong axis",
+            answer=lambda k: _all_close(k.norm(dim=0)),
+            hint="you measure the columns; a key is a row",
+        ),
+        Wrong(
+            name="largest entry",
+            answer=lambda k: _all_close(k.abs().amax(dim=-1)),
+            hint="the largest entry is not the length: [2, 1] is longer than [2, 0]",
+        ),
+        Wrong(
+            name="tried on random queries",
+            answer=_random_queries_agree,
+            hint="keys of lengths 1 and 1.001 are told apart by one query in some thousands: no sample finds it, a "
+            "look at the formula does",
+        ),
+        Wrong(
+            name="the keys as queries",
+            answer=lambda k: bool(((k @ k.T).argsort() == (k @ _unit(k).T).argsort()).all()),
+            hint="you let the keys themselves ask; other queries may tell them apart",
         ),
         Wrong(
             name="identical keys",
@@ -218,6 +252,13 @@ BREAK_RANKING = Exercise(
             name="longer, same direction",
             answer=torch.tensor([[2.0, 0.0], [1.0, 0.0]]),
             hint="the first key is louder, and points exactly where the query points: turn it away",
+            recognise=lambda answer: _fails(_cosine, 1)(answer) and float(_cosine(read_matrix(answer))[0]) > 0.999,
+        ),
+        Wrong(
+            name="second key turned away",
+            answer=torch.tensor([[3.0, 3.0], [0.0, 1.0]]),
+            hint="the second key points farther away from the query than the first: which of the two should point "
+            "where the query does?",
             recognise=_fails(_cosine, 1),
         ),
         Wrong(
@@ -231,6 +272,12 @@ BREAK_RANKING = Exercise(
             name="first key turned too far",
             answer=torch.tensor([[0.0, 5.0], [1.0, 0.0]]),
             hint="a key at a right angle scores 0, however long: turn it away less",
+            recognise=lambda answer: _fails(_dot, 0)(answer) and float(_dot(read_matrix(answer))[0]) <= 0,
+        ),
+        Wrong(
+            name="first key not loud enough",
+            answer=torch.tensor([[1.0, 1.0], [1.0, 0.0]]),
+            hint="the first key's part in the direction of the query is no larger than the second's: make it longer",
             recognise=_fails(_dot, 0),
         ),
         Wrong(

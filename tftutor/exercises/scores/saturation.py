@@ -111,6 +111,47 @@ JACOBIAN = Exercise(
             hint="p was subtracted from along a whole axis: its entries belong on the diagonal only",
         ),
         Wrong(
+            name="p @ p.T",
+            answer=lambda p: torch.diag(p) - p @ p,
+            hint="for a vector, p @ p (with .T or without) is a single number, the sum of the squares; you want the "
+            "table of all products p_i p_j",
+        ),
+        Wrong(
+            name="product only, negative",
+            answer=lambda p: -p[:, None] * p,
+            hint="away from the diagonal this is right; a score also appears in the numerator of its own weight",
+        ),
+        Wrong(
+            name="p on the diagonal",
+            answer=lambda p: torch.diag(p) - p[:, None] * p * (1 - torch.eye(len(p))),
+            hint="away from the diagonal all is right; for i = j the denominator moves too, so less than p_i is gained",
+        ),
+        Wrong(
+            name="diagonal right, the others positive",
+            answer=lambda p: torch.diag(p * (1 - p)) + p[:, None] * p * (1 - torch.eye(len(p))),
+            hint="the diagonal is right; when one score rises, which way do the weights of the others go?",
+        ),
+        Wrong(
+            name="log-softmax",
+            answer=lambda p: torch.eye(len(p)) - p,
+            hint="this is the derivative of log p_i; for that of p_i itself each row has to be weighed",
+        ),
+        Wrong(
+            name="log-softmax, transposed",
+            answer=lambda p: torch.eye(len(p)) - p[:, None],
+            hint="this is the derivative of log p, transposed; for that of p itself one more factor is missing",
+        ),
+        Wrong(
+            name="diag(p) - p",
+            answer=lambda p: torch.diag(p) - p,
+            hint="what is subtracted has to have two indices, i and j: a product of two weights",
+        ),
+        Wrong(
+            name="p_i (1 - p_j) everywhere",
+            answer=lambda p: p[:, None] * (1 - p),
+            hint="the 1 of this formula stands for i = j only; elsewhere it is 0",
+        ),
+        Wrong(
             name="a row of derivatives",
             answer=lambda p: p * (1 - p),
             hint="one number per key is not enough: each weight depends on each score, so the derivatives fill a "
