@@ -98,33 +98,77 @@ def _is_the_solution(trial: Trial) -> Mismatch | None:
     return None
 
 
+Positions = Callable[[int, int], Tensor]
+
+
+def _from(shift: int) -> Positions:
+    """New tokens at their positions, moved by `shift` (but not below 0)."""
+    return lambda n_past, n_new: torch.arange(n_new) + max(n_past + shift, 0)
+
+
+_CONTINUED = _from(0)
+
+
+def _restarted(n_past: int, n_new: int) -> Tensor:
+    return torch.arange(n_new)
+
+
+def _all_at_one(n_past: int, n_new: int) -> Tensor:
+    return torch.full((n_new,), n_past)
+
+
 def _variant(
-    *, rotated_from: Callable[[int], int] = lambda n_past: n_past, turns: str = "qk", mask: str = "right",
-    joined: str = "past first", scaled: bool = True, returns: str = "all",
+    *, at: Positions = _CONTINUED, at_q: Positions | None = None, at_k: Positions | None = None, turns: str = "qk",
+    mask: str = "right", mix: str = "softmax", joined: str = "past first", width: str = "head", returns: str = "all",
 ) -> Callable[..., Step]:  # fmt: skip
     """`cached_attention` with a slip."""
 
     def variant(x: Tensor, past_k: Tensor, past_v: Tensor, w_q: Tensor, w_k: Tensor, w_v: Tensor) -> Step:
-        n_past, n_new = len(past_k), len(x)
-        start = rotated_from(n_past)
-        rotation = rope_rotation(torch.arange(start, start + n_new), w_q.shape[1])
-        q, k, v = (rotate(y, rotation) if name in turns else y for name, y in zip("qkv", (x @ w_q, x @ w_k, x @ w_v)))  # noqa: B905
+        (n_past, d_head), n_new = past_k.shape, len(x)
+        places = {"q": at_q or at, "k": at_k or at, "v": at}
+        q, k, v = (
+            rotate(y, rope_rotation(places[name](n_past, n_new), d_head)) if name in turns else y
+            for name, y in (("q", x @ w_q), ("k", x @ w_k), ("v", x @ w_v))
+        )
         keys, values = {
-            "past first": (torch.cat([past_k, k]), torch.cat([past_v, v])),
-            "new first": (torch.cat([k, past_k]), torch.cat([v, past_v])),
-            "past forgotten": (k, v),
-        }[joined]
+            "past first": lambda: (torch.cat([past_k, k]), torch.cat([past_v, v])),
+            "new first": lambda: (torch.cat([k, past_k]), torch.cat([v, past_v])),
+            "crossed": lambda: (torch.cat([past_v, k]), torch.cat([past_k, v])),
+            "past forgotten": lambda: (k, v),
+        }[joined]()
+        kept = keys
         if turns == "qK":  # all keys, the cached ones a second time
-            keys = rotate(keys, rope_rotation(torch.arange(len(keys)), w_q.shape[1]))
-        scores = q @ keys.T / (math.sqrt(q.shape[1]) if scaled else 1)
-        query, key = torch.arange(n_new)[:, None], torch.arange(len(keys))
-        offset = n_past if joined != "past forgotten" else 0
-        seen = {"right": key <= query + offset, "top-left": key <= query, "none": key >= 0,
-                "past only": (key < n_past) | ((key == query) & (n_past == 0))}[mask]  # fmt: skip
-        out = scores.masked_fill(~seen, float("-inf")).softmax(dim=-1) @ values
-        return (out, k, v) if returns == "new" else (out, keys, values)
+            keys = rotate(keys, rope_rotation(torch.arange(len(keys)), d_head))
+        scores = q @ keys.T / {"head": d_head**0.5, "model": x.shape[1] ** 0.5, "no root": d_head, "none": 1,
+                               "times the root": d_head**-0.5}[width]  # fmt: skip
+        out = _mixed(scores, mask, mix, n_past if joined != "past forgotten" else 0) @ values
+        return {"all": (out, keys, values), "new": (out, k, v), "unrotated": (out, kept, values),
+                "keys not rotated": (out, torch.cat([past_k, x @ w_k]), values),
+                "exchanged": (out, values, keys)}[returns]  # fmt: skip
 
     return variant
+
+
+def _mixed(scores: Tensor, mask: str, mix: str, n_past: int) -> Tensor:
+    """Weights from scores (T, S), with one of several masks."""
+    query, key = torch.arange(scores.shape[0])[:, None], torch.arange(scores.shape[1])
+    seen = {
+        "right": key <= query + n_past,
+        "top-left": key <= query,
+        "none": key >= 0,
+        "one further": key <= query + n_past + 1,
+        "not itself": key < query + n_past,
+        "past only": (key < n_past) | ((key == query) & (n_past == 0)),
+        "new only": (key <= query + n_past) & (key >= n_past),
+    }[mask].expand_as(scores)
+    hidden = scores.masked_fill(~seen, float("-inf"))
+    return {
+        "softmax": lambda: hidden.softmax(dim=-1),
+        "over queries": lambda: hidden.softmax(dim=0),
+        "none": lambda: scores * seen,
+        "hidden scores zero": lambda: scores.masked_fill(~seen, 0.0).softmax(dim=-1),
+        "mask after softmax": lambda: scores.softmax(dim=-1) * seen,
+    }[mix]()
 
 
 CACHED_ATTENTION = Exercise(
@@ -147,23 +191,23 @@ CACHED_ATTENTION = Exercise(
     wrong=(
         Wrong(
             name="positions restart",
-            answer=_variant(rotated_from=lambda n_past: 0),
+            answer=_variant(at=_restarted),
             hint="right with an empty past and wrong after it: the new tokens are rotated as if the text began with "
             "them. How many tokens came before?",
         ),
         Wrong(
             name="positions and mask restart",
-            answer=_variant(rotated_from=lambda n_past: 0, mask="top-left"),
+            answer=_variant(at=_restarted, mask="top-left"),
             hint="both rotation and mask count from the first new token: where does that token stand in the text?",
         ),
         Wrong(
             name="off by one",
-            answer=_variant(rotated_from=lambda n_past: n_past + 1),
+            answer=_variant(at=_from(1)),
             hint="positions count from zero: after P tokens, at 0 to P - 1, where does the next one stand?",
         ),
         Wrong(
             name="one too early",
-            answer=_variant(rotated_from=lambda n_past: max(n_past - 1, 0)),
+            answer=_variant(at=_from(-1)),
             hint="the first new token is rotated like the last cached one: two tokens at one position",
         ),
         Wrong(
@@ -219,10 +263,47 @@ CACHED_ATTENTION = Exercise(
         ),
         Wrong(
             name="no scale",
-            answer=_variant(scaled=False),
+            answer=_variant(width="none"),
             hint="the scores grow with the width of the head: something is missing before the softmax",
         ),
+        Wrong(name="scaled by the model's width", answer=_variant(width="model"),
+              hint="the scale is that of the model: how many numbers are multiplied and added up in one score?"),
+        Wrong(name="root forgotten", answer=_variant(width="no root"),
+              hint="the scores are divided by too much: by what power of the width does their spread grow?"),
+        Wrong(name="queries restart", answer=_variant(at_q=_restarted),
+              hint="keys continue and queries start again: both belong to the same token, so to the same position"),
+        Wrong(name="keys restart", answer=_variant(at_k=_restarted),
+              hint="queries continue and keys start again: both belong to the same token, so to the same position"),
+        Wrong(name="all new tokens at one position", answer=_variant(at=_all_at_one),
+              hint="right for one new token at a time: with several, how far is the second from the first?"),
+        Wrong(name="nothing rotated", answer=_variant(turns=""),
+              hint="right while nothing is cached and one token comes: where does the order of tokens come in?"),
+        Wrong(name="cached before rotation", answer=_variant(turns="qK", returns="unrotated"),
+              hint="you keep keys as they are before rotation and rotate all when they are read; here the cached ones "
+                   "have already been turned"),
+        Wrong(name="returned before rotation", answer=_variant(returns="keys not rotated"),
+              hint="out is right, but the keys handed on are not rotated: the next call takes them as they are"),
+        Wrong(name="keys and values exchanged", answer=_variant(returns="exchanged"),
+              hint="all is computed; compare the order of what you return with the docstring"),
+        Wrong(name="past crossed", answer=_variant(joined="crossed"),
+              hint="new keys follow old values here, and new values old keys"),
+        Wrong(name="past not looked at", answer=_variant(mask="new only"),
+              hint="the cache is joined and then hidden: new tokens see each other only"),
+        Wrong(name="one further", answer=_variant(mask="one further"),
+              hint="each new token sees one that comes after it: from which column on is a row hidden?"),
+        Wrong(name="not itself", answer=_variant(mask="not itself"),
+              hint="a token may see itself: with an empty past, the first one sees nothing at all here"),
+        Wrong(name="hidden scores zero", answer=_variant(mix="hidden scores zero"),
+              hint="a score of 0 is a score like others: which one leaves no weight after the softmax?"),
+        Wrong(name="mask after the softmax", answer=_variant(mix="mask after softmax"),
+              hint="hidden keys have taken their share before they are hidden: do the weights of a row sum to 1?"),
+        Wrong(name="times the root", answer=_variant(width="times the root"),
+              hint="the scale makes large scores larger: what is it there for?"),
+        Wrong(name="no softmax", answer=_variant(mix="none"),
+              hint="scores are used as weights: what makes them positive, with sum 1?"),
+        Wrong(name="softmax over queries", answer=_variant(mix="over queries"),
+              hint="each query distributes its own attention: along which axis do the weights sum to 1?"),
     ),
     notice="With an empty past this is the full pass, with one token a decoding step, with a few a chunk of a prompt: "
     "one function is all three.",
-)
+)  # fmt: skip

@@ -58,17 +58,38 @@ def _backwards(x: Tensor, n_heads: int) -> Tensor:
     return _interleaved(x.flip(1), n_heads)
 
 
-def _variant(share_k: Share, share_v: Share, *, scale: str = "root of width", axis: int = -1) -> Callable[..., Tensor]:
+def _variant(
+    share_k: Share, share_v: Share, *, scale: str = "root of width", axis: int = -1, values: str = "v"
+) -> Callable[..., Tensor]:
     """`grouped_attention` with a slip."""
 
     def variant(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        n_heads, factor = q.shape[1], {"none": 1.0, "root of width": q.shape[-1] ** -0.5}.get(scale)
-        if factor is None:
-            factor = (n_heads * q.shape[-1]) ** -0.5
+        n_heads, width = q.shape[1], q.shape[-1]
+        factor = {"none": 1.0, "root of width": width**-0.5, "width": 1 / width, "d_model": (n_heads * width) ** -0.5,
+                  "keys": k.shape[2] ** -0.5}[scale]  # fmt: skip
         scores = q @ share_k(k, n_heads).transpose(-2, -1) * factor
-        return scores.softmax(dim=axis) @ share_v(v, n_heads)
+        return scores.softmax(dim=axis) @ share_v(v if values == "v" else k, n_heads)
 
     return variant
+
+
+def _one_query_a_group(choose: Callable[[Tensor], Tensor]) -> Callable[..., Tensor]:
+    """One result for all heads that share; `choose` makes (B, G, T, Dh) of (B, G, H / G, T, Dh)."""
+
+    def variant(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return _interleaved(grouped_attention(choose(q.unflatten(1, (k.shape[1], -1))), k, v), q.shape[1])
+
+    return variant
+
+
+def _causal(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    k, v = _interleaved(k, q.shape[1]), _interleaved(v, q.shape[1])
+    return torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+
+
+def _no_softmax(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    k, v = _interleaved(k, q.shape[1]), _interleaved(v, q.shape[1])
+    return q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1]) @ v
 
 
 def _fewer_queries(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -150,6 +171,20 @@ GROUPED_ATTENTION = Exercise(
             answer=_variant(_interleaved, _interleaved, scale="d_model"),
             hint="the heads are shared rightly; the scale is that of all heads together: use the width of one",
         ),
+        Wrong(name="root forgotten", answer=_variant(_interleaved, _interleaved, scale="width"),
+              hint="the heads are shared rightly; the scores are divided by too much: what is the root for?"),
+        Wrong(name="scaled by the number of keys", answer=_variant(_interleaved, _interleaved, scale="keys"),
+              hint="the heads are shared rightly; the scale depends on how many keys there are: it should not"),
+        Wrong(name="no softmax", answer=_no_softmax,
+              hint="the heads are shared rightly; the weights of a query do not sum to 1"),
+        Wrong(name="causal mask", answer=_causal,
+              hint="the heads are shared rightly; some keys are hidden, and nobody asked for a mask"),
+        Wrong(name="mean query", answer=_one_query_a_group(lambda q: q.mean(dim=2)),
+              hint="the queries of a group are averaged: they share keys and values, and each asks for itself"),
+        Wrong(name="first query of a group", answer=_one_query_a_group(lambda q: q[:, :, 0]),
+              hint="heads that share get the same result here: each still has a query of its own"),
+        Wrong(name="values are keys", answer=_variant(_interleaved, _interleaved, values="k"),
+              hint="what is mixed are keys: weights come from k, and what they mix comes from where?"),
         Wrong(
             name="softmax over queries",
             answer=_variant(_interleaved, _interleaved, axis=-2),
@@ -158,4 +193,4 @@ GROUPED_ATTENTION = Exercise(
     ),
     notice="The cache holds G heads, the arithmetic sees H: writing the heads out is for readability, kernels read "
     "each shared head once.",
-)
+)  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from tftutor.exercises.exercise import Exercise, Mismatch, Property, Trial, Wrong, is_option
@@ -33,9 +34,16 @@ PREDICT_ENCODER = Exercise(
 )  # fmt: skip
 
 
+def _whole(item: Any) -> int:
+    """An integer, whatever its type; 2.5 is none."""
+    if int(item) != float(item):
+        raise ValueError(item)
+    return int(item)
+
+
 def _read_powers(value: Any) -> tuple[int, ...]:
     try:
-        powers = tuple(int(item) for item in value)
+        powers = tuple(_whole(item) for item in value)
     except Exception:  # anything else
         raise Trouble("is no list of powers", "write four integers, as in (1, 2, 3, 4)", expected="four integers",
                       got=show(value)) from None  # fmt: skip
@@ -52,6 +60,11 @@ def _right_powers(trial: Trial) -> Mismatch | None:
     if not wrong:
         return None
     return Mismatch("the power of n for each", f"{len(wrong)} of 4 differ")
+
+
+def _differs(i: int) -> Callable[[Any], bool]:
+    """Whether the power in place i is wrong."""
+    return lambda answer: _read_powers(answer)[i] != (0, 1, 1, 2)[i]
 
 
 GROWTH = Exercise(
@@ -83,6 +96,18 @@ GROWTH = Exercise(
               hint="the last two are in the wrong order: which of them adds up steps that get longer and longer?"),
         Wrong(name="steps and totals mixed", answer=(0, 0, 1, 2),
               hint="if all steps together grow like n squared, a single one cannot be constant"),
+        Wrong(name="attention as without a cache", answer=(0, 2, 1, 3),
+              hint="attention is counted for all queries: how many new ones has a step?"),
+        Wrong(name="the example", answer=(1, 2, 3, 4),
+              hint="these are the numbers that show how to write the answer"),
+        Wrong(name="first wrong", answer=(1, 1, 1, 2), recognise=_differs(0),
+              hint="begin with the first: how many tokens pass through the projections in step n?"),
+        Wrong(name="second wrong", answer=(0, 2, 1, 2), recognise=_differs(1),
+              hint="the first is right. The second: how many scores does the one new query need?"),
+        Wrong(name="third wrong", answer=(0, 1, 2, 2), recognise=_differs(2),
+              hint="the first two are right. The third is the first, n times"),
+        Wrong(name="fourth wrong", answer=(0, 1, 1, 3), recognise=_differs(3),
+              hint="all but the last are right: add up what the second says, for steps 1 to n"),
     ),
     notice="\"From n squared to n\" is true of one thing only: attention in one step. All steps together are still "
     "quadratic.",
@@ -91,7 +116,7 @@ GROWTH = Exercise(
 
 def _read_outputs(value: Any) -> list[int]:
     try:
-        outputs = [int(item) for item in value]
+        outputs = [_whole(item) for item in value]
     except Exception:  # anything else
         raise Trouble("is no list of lengths", "write it as [10, 20, 30, 40]", expected="four integers",
                       got=show(value)) from None  # fmt: skip

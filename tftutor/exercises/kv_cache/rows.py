@@ -87,6 +87,13 @@ def _other_direction(keys: Tensor, values: Tensor, lengths: Tensor, rows: Tensor
     return new
 
 
+def _moves_rows_to(answer: Any) -> bool:
+    """Whether old row i ends up as row rows[i], in whatever way that is written."""
+    keys = torch.arange(3.0).view(3, 1, 1, 1)
+    moved = answer(keys, keys.clone(), torch.tensor([1, 2, 3]), torch.tensor([1, 2, 0]))
+    return moved is not None and moved[0].flatten().tolist() == [2.0, 0.0, 1.0]
+
+
 REORDER = Exercise(
     id="kv-cache/reorder",
     title="Beams change places",
@@ -114,7 +121,34 @@ REORDER = Exercise(
         Wrong(name="one row after the other", answer=_one_after_the_other,
               hint="a row is overwritten before somebody else has read it: copy from the old cache, not from the one "
                    "you are writing"),
-        Wrong(name="other direction", answer=_other_direction,
+        Wrong(name="only keys", answer=_some("keys"),
+              hint="one of three has moved: what else belongs to a beam?"),
+        Wrong(name="only values", answer=_some("values"),
+              hint="one of three has moved: by which keys will these values be found?"),
+        Wrong(name="keys and values exchanged", answer=lambda keys, values, lengths, rows: (
+            values[rows], keys[rows], lengths[rows]),
+              hint="all three have moved; compare the order of what you return with the docstring"),
+        Wrong(name="first rows", answer=lambda keys, values, lengths, rows: (
+            keys[: len(rows)], values[: len(rows)], lengths[: len(rows)]),
+              hint="the number of beams comes from rows here; what of its entries?"),
+        Wrong(name="rows sorted", answer=lambda keys, values, lengths, rows: (
+            keys[rows.sort().values], values[rows.sort().values], lengths[rows.sort().values]),
+              hint="the right rows in the order of their numbers: beams have changed places, and that was the point"),
+        Wrong(name="rows without repetition", answer=lambda keys, values, lengths, rows: (
+            keys[rows.unique()], values[rows.unique()], lengths[rows.unique()]),
+              hint="two beams may continue from the same row: each needs a copy of its own"),
+        Wrong(name="backwards", answer=lambda keys, values, lengths, rows: (
+            keys[rows.flip(0)], values[rows.flip(0)], lengths[rows.flip(0)]),
+              hint="the first new row comes from rows[0], not from the last entry"),
+        Wrong(name="rows for lengths", answer=lambda keys, values, lengths, rows: (keys[rows], values[rows], rows),
+              hint="keys and values are right; the lengths you return are numbers of rows"),
+        Wrong(name="longest for all", answer=lambda keys, values, lengths, rows: (
+            keys[rows], values[rows], lengths[rows].max().expand(len(rows))),
+              hint="keys and values are right; every row keeps a length of its own"),
+        Wrong(name="one token longer", answer=lambda keys, values, lengths, rows: (
+            keys[rows], values[rows], lengths[rows] + 1),
+              hint="keys and values are right; no token has been read by changing places"),
+        Wrong(name="other direction", answer=_other_direction, recognise=_moves_rows_to,
               hint="rows[i] says where row i comes from, not where it goes: try it with [1, 2, 0]"),
     ),
     notice="The same line serves three purposes: beams that change places, requests that leave (rows left out), and "
