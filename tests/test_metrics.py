@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import re
 
 import numpy as np
 import pytest
@@ -17,6 +18,9 @@ from tftutor.metrics import (
     edit_distance,
     perplexity,
     phoneme_error_rate,
+    reliability,
+    share_repeated,
+    sign_test,
     wilson_interval,
     word_error_rate,
     word_errors,
@@ -172,3 +176,56 @@ def test_perplexity_and_bits() -> None:
     for function in (perplexity, bits_per_character):
         with pytest.raises(ValueError, match="nats: expected"):
             function(-0.1)
+
+
+@pytest.mark.parametrize(("wins", "losses"), [(0, 0), (3, 3), (5, 0), (0, 5), (9, 2), (14, 20), (40, 700)])
+def test_the_sign_test_counts_coin_throws(wins, losses):
+    n, few = wins + losses, min(wins, losses)
+    tail = sum(math.comb(n, k) for k in range(few + 1)) / 2**n
+    assert sign_test(wins, losses) == pytest.approx(min(1.0, 2 * tail))
+    assert sign_test(wins, losses) == sign_test(losses, wins)
+
+
+def test_the_sign_test_gives_few_false_alarms_and_sees_a_difference():
+    rng = np.random.default_rng(0)
+    fair = [sign_test(k, 60 - k) for k in rng.binomial(60, 0.5, size=500).tolist()]
+    loaded = [sign_test(k, 60 - k) for k in rng.binomial(60, 0.75, size=500).tolist()]
+    assert np.mean(np.array(fair) < 0.05) <= 0.05
+    assert np.mean(np.array(loaded) < 0.05) > 0.9
+
+
+def test_reliability_of_forecasts_that_mean_what_they_say():
+    rng = np.random.default_rng(0)
+    given = rng.uniform(size=20_000)
+    honest = reliability(given, rng.uniform(size=20_000) < given, np.linspace(0, 1, 11))
+    assert sum(part.n for part in honest) == 20_000
+    assert max(abs(part.right / part.n - part.probability) for part in honest) < 0.05
+    shy = reliability(given, rng.uniform(size=20_000) < np.sqrt(given), np.linspace(0, 1, 11))
+    assert max(part.right / part.n - part.probability for part in shy) > 0.2
+
+
+def test_bins_take_their_upper_edge_and_leave_out_empty_ones():
+    parts = reliability([0.5, 0.2, 0.9], [True, False, True], [0.0, 0.5, 0.8, 1.0])
+    assert parts == [(2, pytest.approx(0.35), 1), (1, 0.9, 1)]
+
+
+@given(st.text("ab", min_size=3, max_size=30), st.integers(1, 3))
+def test_repeated_windows_are_counted(text, n):
+    windows = [text[i : i + n] for i in range(len(text) - n + 1)]
+    again = sum(window in windows[:i] for i, window in enumerate(windows))
+    assert share_repeated(text, n) == pytest.approx(again / len(windows))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: sign_test(-1, 2), "wins, losses: expected counts, got -1, 2"),
+        (lambda: reliability([0.5], [True, False], [0, 1]), "right: expected one for each of"),
+        (lambda: reliability([0.5], [True], [1, 0]), "edges: expected at least two increasing numbers, got [1, 0]"),
+        (lambda: share_repeated("abc", 4), "n: expected 1..3, the length of the text, got 4"),
+        (lambda: share_repeated("abc", 0), "n: expected 1..3, the length of the text, got 0"),
+    ],
+)
+def test_new_metrics_refuse(call, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        call()

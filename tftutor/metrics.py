@@ -1,4 +1,4 @@
-"""How good predictions are: edit distance, phoneme and word error rates with intervals, perplexity, bits.
+"""How good predictions are: edit distance, error rates with intervals, calibration, perplexity, bits, repetition.
 
 Rates are shares (0.07 is 7 %); a phoneme error rate can exceed 1. A word may have several right answers, its
 references.
@@ -6,9 +6,11 @@ references.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Hashable, Sequence
 from statistics import NormalDist
+from typing import NamedTuple
 
 import numpy as np
 
@@ -129,6 +131,71 @@ def bootstrap_interval(
         rates[i] = total_edits / total_length
     low, high = np.quantile(rates, [tail, 1 - tail])
     return float(low), float(high)
+
+
+def sign_test(wins: int, losses: int) -> float:
+    """How likely a split at least this uneven would be if wins and losses were equally likely (two-sided, exact).
+
+    For two systems on the same words: wins are the words that only the first gets right, losses those that only the
+    second does; words on which they agree say nothing.
+
+    Source: McNemar 1947, "Note on the Sampling Error of the Difference Between Correlated Proportions"; here exact.
+
+    Example:
+        >>> sign_test(5, 0)
+        0.0625
+    """
+    n, few = wins + losses, min(wins, losses)
+    if few < 0:
+        raise ValueError(f"wins, losses: expected counts, got {wins}, {losses}")
+    if 2 * few == n:
+        return 1.0
+    ways = sum(math.comb(n, k) for k in range(few + 1))
+    return min(1.0, 2 * ways / 2**n)  # whole numbers of any size divide exactly rounded
+
+
+class Bin(NamedTuple):
+    """Predictions whose probability lies in one range."""
+
+    n: int
+    probability: float  # what they were given on average
+    right: int  # how many were right
+
+
+def reliability(probabilities: Sequence[float], right: Sequence[bool], edges: Sequence[float]) -> list[Bin]:
+    """Predictions sorted into bins (edges[i], edges[i + 1]] of their probability; empty bins are left out.
+
+    A model is calibrated when in every bin right / n is about the mean probability.
+
+    Args:
+        probabilities: of each prediction, (n,), as the model gave it.
+        right: whether it was, (n,).
+        edges: of the bins, increasing.
+
+    Source: DeGroot and Fienberg 1983, "The Comparison and Evaluation of Forecasters"; for networks Guo et al. 2017.
+    """
+    given, good = np.asarray(probabilities, float), np.asarray(right, bool)
+    if given.shape != good.shape or given.ndim != 1:
+        raise ValueError(f"right: expected one for each of {given.shape} probabilities, got {good.shape}")
+    if len(edges) < 2 or (np.diff(edges) <= 0).any():
+        raise ValueError(f"edges: expected at least two increasing numbers, got {list(edges)}")
+    inside = [(given > low) & (given <= high) for low, high in itertools.pairwise(edges)]
+    return [Bin(int(here.sum()), float(given[here].mean()), int(good[here].sum())) for here in inside if here.any()]
+
+
+def share_repeated(text: Sequence[Hashable], n: int) -> float:
+    """The share of windows of `n` symbols that have occurred before in the same text; 0 where nothing repeats.
+
+    One minus the share of distinct n-grams, "distinct-n" of Li et al. 2016, section 5.
+
+    Example:
+        >>> share_repeated("ababab", 2)
+        0.6
+    """
+    windows = [tuple(text[i : i + n]) for i in range(len(text) - n + 1)]
+    if not 1 <= n <= len(text):
+        raise ValueError(f"n: expected 1..{len(text)}, the length of the text, got {n}")
+    return 1 - len(set(windows)) / len(windows)
 
 
 def perplexity(nats: float) -> float:

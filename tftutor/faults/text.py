@@ -80,7 +80,7 @@ def _(greedy: Function) -> Function:
     return lambda *inputs, eos_id=None, **named: greedy(*inputs, eos_id=None, **named)
 
 
-@fault("logits-at-padding", "decoding._last_logits", "short prompts, padded on the right, continue from padding",
+@fault("logits-at-padding", "decoding.loop.last_logits", "short prompts, padded on the right, continue from padding",
        "the last column of the batch is not the last token of every row")  # fmt: skip
 def _(last_logits: Function) -> Function:
     return lambda model, prompt, state, valid: model.step(prompt, state, valid=valid)[:, -1]
