@@ -15,8 +15,8 @@ PACKAGE = ROOT / "tftutor"
 ORDER = [
     "checks", "packages", "machine", "config", "masks", "positions", "state", "layers", "scores", "attention",
     "efficient", "retention", "ssm", "blocks", "serialization", "results", "models", "decoding", "serving", "metrics",
-    "data", "tasks", "training", "observe", "heads", "properties", "faults", "plots", "claims", "notebook", "exercises",
-    "cli",
+    "data", "tasks", "training", "observe", "heads", "neurons", "budget", "properties", "faults", "plots", "claims",
+    "notebook", "exercises", "cli",
 ]  # fmt: skip
 
 MAX_LINES = 310
