@@ -1,4 +1,4 @@
-"""Exercises: one step of additive attention, and how to blind it."""
+"""Exercise: one step of additive attention."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tftutor.exercises.exercise import (
     has_shape,
     named_case,
 )
-from tftutor.exercises.values import Trouble, number_text, read_tensor
+from tftutor.exercises.values import number_text
 
 Inputs = tuple[Any, ...]  # query, states, w, u, v
 
@@ -97,8 +97,10 @@ ADDITIVE_ATTENTION = Exercise(
     solution=additive_attention,
     cases=_cases,
     properties=(
-        has_shape("there is one context per row, as wide as a state", lambda query, states, *_: (
-            states.shape[0], states.shape[2])),
+        has_shape(
+            "there is one context per row, as wide as a state",
+            lambda query, states, *_: (states.shape[0], states.shape[2]),
+        ),
         Property(
             sentence="the shares sum to 1: when all states of a row are equal, the context is that state",
             test=_equal_states_come_back,
@@ -174,17 +176,13 @@ ADDITIVE_ATTENTION = Exercise(
         ),
         Wrong(
             name="best state only",
-            answer=_variant(
-                weigh=lambda s: torch.nn.functional.one_hot(s.argmax(dim=-1), s.shape[-1]).to(s.dtype)
-            ),
+            answer=_variant(weigh=lambda s: torch.nn.functional.one_hot(s.argmax(dim=-1), s.shape[-1]).to(s.dtype)),
             hint="picking the best state has no gradient with respect to the scores; attention mixes all of them, "
             "each by its share",
         ),
         Wrong(
             name="weights returned",
-            answer=lambda query, states, w, u, v: (
-                torch.tanh((query @ w)[:, None] + states @ u) @ v
-            ).softmax(dim=-1),
+            answer=lambda query, states, w, u, v: (torch.tanh((query @ w)[:, None] + states @ u) @ v).softmax(dim=-1),
             hint="these are the shares, one per state; what are they shares of?",
         ),
         Wrong(
@@ -198,93 +196,87 @@ ADDITIVE_ATTENTION = Exercise(
             hint="query w is (B, A) and states u is (B, S, A): give the first an axis of size 1, in the place of S. "
             "When B equals S your sum runs and pairs the wrong words",
         ),
+        Wrong(
+            name="product for the sum",
+            answer=_variant(hidden=lambda q, m, w, u, v: torch.tanh((q @ w)[:, None] * (m @ u)) @ v),
+            hint="the two products are multiplied here; the score is called additive because they are added",
+        ),
+        Wrong(
+            name="sigmoid for tanh",
+            answer=_variant(hidden=lambda q, m, w, u, v: ((q @ w)[:, None] + m @ u).sigmoid() @ v),
+            hint="a sigmoid lies between 0 and 1; the formula has a function that is negative for negative inputs",
+        ),
+        Wrong(
+            name="relu for tanh",
+            answer=_variant(hidden=lambda q, m, w, u, v: ((q @ w)[:, None] + m @ u).relu() @ v),
+            hint="the hidden layer of this formula is bounded on both sides: look at its function again",
+        ),
+        Wrong(
+            name="v left out",
+            answer=_variant(hidden=lambda q, m, w, u, v: torch.tanh((q @ w)[:, None] + m @ u).sum(dim=-1)),
+            hint="the entries of the hidden layer are simply added up; v says how much each of them counts",
+        ),
+        Wrong(
+            name="scaled",
+            answer=_variant(hidden=lambda q, m, w, u, v: _scores(q, m, w, u, v) / v.shape[0] ** 0.5),
+            hint="there is no division by a root in this formula: that belongs to another score",
+        ),
+        Wrong(
+            name="dot product",
+            answer=_variant(hidden=lambda q, m, w, u, v: ((q @ w)[:, None] * (m @ u)).sum(dim=-1)),
+            hint="this compares by a dot product, without tanh and v: a score for a later chapter",
+        ),
+        Wrong(
+            name="difference for the sum",
+            answer=_variant(hidden=lambda q, m, w, u, v: torch.tanh((q @ w)[:, None] - m @ u) @ v),
+            hint="the hidden layer holds the sum of the two products, not their difference",
+        ),
+        Wrong(
+            name="mean of the weighted states",
+            answer=_variant(mix=lambda p, states, u: (p[..., None] * states).mean(dim=1)),
+            hint="the shares sum to 1 already: a mean over the states divides by S once more",
+        ),
+        Wrong(
+            name="sum of the states",
+            answer=lambda query, states, w, u, v: states.sum(dim=1),
+            hint="all states are added up with the weight 1: where are the shares?",
+        ),
+        Wrong(
+            name="sigmoid for softmax",
+            answer=_variant(weigh=torch.sigmoid),
+            hint="a sigmoid makes each score a share of its own; those of one word have to sum to 1",
+        ),
+        Wrong(
+            name="exponentials without their sum",
+            answer=_variant(weigh=torch.exp),
+            hint="positive, but not yet shares: the exponentials of one word have to be divided by their sum",
+        ),
+        Wrong(
+            name="softmax over everything",
+            answer=_variant(weigh=lambda s: s.flatten().softmax(dim=0).view_as(s)),
+            hint="your shares sum to 1 over the whole batch; each word has a whole of its own to divide",
+        ),
+        Wrong(
+            name="the first state",
+            answer=lambda query, states, w, u, v: states[:, 0],
+            hint="this is the state at the first letter, whatever the query",
+        ),
+        Wrong(
+            name="axis of one left over",
+            answer=_variant(mix=lambda p, states, u: p[:, None] @ states),
+            hint="the numbers are right, and an axis of size 1 is left over from the product: the context of a word "
+            "is one vector",
+        ),
+        Wrong(
+            name="states weighted and not added up",
+            answer=_variant(mix=lambda p, states, u: p[..., None] * states),
+            hint="each state is multiplied by its share; to mix them, add the S results up",
+        ),
+        Wrong(
+            name="summed over the features",
+            answer=_variant(mix=lambda p, states, u: (p[..., None] * states).sum(dim=-1)),
+            hint="you add up the features of each state; a mixture adds up the states, feature by feature",
+        ),
     ),
     notice="One number per state, compared with one query: nothing here depends on how many states there are.",
-)
-
-
-def _vector(value: Any) -> Tensor:
-    if callable(value) and not isinstance(value, Tensor):
-        raise Trouble("is a function", "hand in the numbers themselves", expected="three numbers", got="a function")
-    try:
-        return read_tensor(torch.as_tensor(value, dtype=torch.float32))
-    except Trouble:
-        raise
-    except Exception:  # ragged lists, strings, ...
-        raise Trouble("is no vector", "write it as torch.tensor([..., ..., ...])", expected="three numbers",
-                      got=type(value).__name__) from None  # fmt: skip
-
-
-def _spread(v: Tensor) -> float:
-    """How far the shares of 5 random states, under 20 random queries, are from 1/5 at most."""
-    draw = torch.Generator().manual_seed(1)
-    query, states = torch.randn(20, 4, generator=draw), torch.randn(20, 5, 6, generator=draw)
-    w, u = torch.randn(4, 3, generator=draw), torch.randn(6, 3, generator=draw)
-    weights = (torch.tanh((query @ w)[:, None] + states @ u) @ v).softmax(dim=-1)
-    return float((weights - 0.2).abs().max())
-
-
-def _blind(trial: Trial) -> Mismatch | None:
-    v = trial.output
-    if v.shape != (3,):
-        return Mismatch("shape (3,)", f"shape {tuple(v.shape)}")
-    spread = _spread(v)
-    return None if spread < 1e-4 else Mismatch("shares of 0.2 each", f"shares off by {number_text(spread)}")
-
-
-BREAK_ATTENTION = Exercise(
-    id="recurrent/break-attention",
-    title="Break it: blind the attention",
-    answer="v",
-    solution=torch.zeros(3),
-    takes="value",
-    read=_vector,
-    properties=(
-        Property(
-            sentence="under any query and any states all shares are equal",
-            test=_blind,
-            hint="equal shares need equal scores, v . tanh(...), whatever stands inside the tanh",
-        ),
-    ),
-    wrong=(
-        Wrong(
-            name="ones",
-            answer=torch.ones(3),
-            hint="equal entries of v do not make equal scores: they add up the three entries of tanh(...), which "
-            "differ from state to state",
-            recognise=lambda a: _vector(a).shape == (3,) and float(_vector(a).std()) < 1e-6
-            and float(_vector(a).abs().max()) > 0.05,
-        ),
-        Wrong(
-            name="huge",
-            answer=torch.tensor([1e3, -2e3, 3e3]),
-            hint="large numbers sharpen: one state now takes everything. Go the other way, and all the way",
-            recognise=lambda a: _vector(a).shape == (3,) and float(_vector(a).abs().max()) >= 20,
-        ),
-        Wrong(
-            name="tiny",
-            answer=torch.tensor([0.01, -0.01, 0.02]),
-            hint="nearly: the scores are small and still differ",
-            recognise=lambda a: _vector(a).shape == (3,) and 0 < float(_vector(a).abs().max()) <= 0.05,
-        ),
-        Wrong(
-            name="one feature",
-            answer=torch.tensor([1.0, 0.0, 0.0]),
-            hint="one entry of the hidden layer still gets through, and it differs from state to state",
-            recognise=lambda a: _vector(a).shape == (3,) and int((_vector(a) != 0).sum()) in (1, 2),
-        ),
-        Wrong(
-            name="sums to zero",
-            answer=torch.tensor([1.0, -2.0, 1.0]),
-            hint="entries that add up to zero cancel only if the entries of tanh(...) are equal, and they are not",
-            recognise=lambda a: _vector(a).shape == (3,) and abs(float(_vector(a).sum())) < 1e-6,
-        ),
-        Wrong(
-            name="one per state",
-            answer=torch.full((5,), 0.2),
-            hint="v has one entry for each of the A = 3 entries of the hidden layer; shares come out of the softmax",
-            recognise=lambda a: _vector(a).shape != (3,),
-        ),
-    ),
-    notice="A blind attention hands over the plain mean of the states: order and the question are lost.",
 )

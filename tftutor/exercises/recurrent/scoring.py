@@ -1,4 +1,4 @@
-"""Exercises: edit distance, and the phoneme error rate over several references."""
+"""Exercise: the phoneme error rate over several references."""
 
 from __future__ import annotations
 
@@ -7,151 +7,9 @@ from collections.abc import Callable, Sequence
 import torch
 
 from tftutor.exercises.exercise import Case, Exercise, Mismatch, Property, Trial, Wrong, equals
+from tftutor.exercises.recurrent.distance import Sounds, draw_word
 from tftutor.exercises.values import number_text, read_number
 from tftutor.metrics import edit_distance as distance
-
-Sounds = Sequence[str]
-PHONES = ("AA", "B", "K", "S", "T", "IY", "L")
-
-
-def edit_distance(a: Sounds, b: Sounds) -> int:
-    """The least number of edits (insert, delete, substitute) from a to b.
-
-    a, b: tuples of phonemes, such as ("S", "K", "UW", "L"), possibly empty.
-    """
-    row = list(range(len(b) + 1))
-    for i, x in enumerate(a, start=1):
-        new = [i]
-        for j, y in enumerate(b, start=1):
-            new.append(min(row[j] + 1, new[j - 1] + 1, row[j - 1] + (x != y)))
-        row = new
-    return row[-1]
-
-
-def _draw(generator: torch.Generator, n: int) -> tuple[str, ...]:
-    return tuple(PHONES[i] for i in torch.randint(len(PHONES), (n,), generator=generator).tolist())
-
-
-def _distance_cases(generator: torch.Generator) -> list[Case]:
-    pairs = [
-        (("K",), ("S",)), (("S", "K"), ("K", "S")), (("S", "K", "L"), ("K", "L")), ((), ("T", "B")),
-        (("T", "S", "K"), ()), (("K", "AA", "T"), ("K", "AA", "T")), (("AA", "B"), ("S", "AA", "B", "T")),
-        (("K", "IY", "T", "S"), ("S", "IY", "T")),
-    ]  # fmt: skip
-    pairs += [(_draw(generator, n), _draw(generator, m)) for n, m in ((5, 3), (4, 7), (6, 8), (9, 5))]
-    return [Case(pair, f"a = {' '.join(pair[0]) or '()'}, b = {' '.join(pair[1]) or '()'}") for pair in pairs]
-
-
-def _zero_for_equals(trial: Trial) -> Mismatch | None:
-    a, _ = trial.args
-    got = trial.call(a, a)
-    return None if got == 0 else Mismatch("0 for a against itself", number_text(got))
-
-
-def _symmetric(trial: Trial) -> Mismatch | None:
-    a, b = trial.args
-    back = trial.call(b, a)
-    return None if back == trial.output else Mismatch("the same number from b to a", f"{number_text(trial.output)} and "
-                                                      f"{number_text(back)}")  # fmt: skip
-
-
-def _one_more(trial: Trial) -> Mismatch | None:
-    a, b = trial.args
-    got = trial.call((*a, "ZH"), b) - trial.output
-    return None if abs(got) <= 1 else Mismatch("one phoneme more changes it by at most 1", number_text(got))
-
-
-def _table(
-    *, substitution: int = 1, swap: bool = False, greedy: bool = False,
-    first_row: Callable[[int], int] = lambda j: j, first_column: Callable[[int], int] = lambda i: i,
-) -> Callable[[Sounds, Sounds], int]:  # fmt: skip
-    """Edit distance by the usual table, with some of its rules changed."""
-
-    def variant(a: Sounds, b: Sounds) -> int:
-        d = {(i, 0): first_column(i) for i in range(len(a) + 1)} | {(0, j): first_row(j) for j in range(len(b) + 1)}
-        for i in range(1, len(a) + 1):
-            for j in range(1, len(b) + 1):
-                d[i, j] = min(d[i - 1, j] + 1, d[i, j - 1] + 1, d[i - 1, j - 1] + substitution * (a[i - 1] != b[j - 1]))
-                if swap and i > 1 and j > 1 and a[i - 1] == b[j - 2] and a[i - 2] == b[j - 1]:
-                    d[i, j] = min(d[i, j], d[i - 2, j - 2] + 1)
-                if greedy:
-                    d[i, j] = d[i - 1, j - 1] + (a[i - 1] != b[j - 1])
-        return d[len(a), len(b)]
-
-    return variant
-
-
-EDIT_DISTANCE = Exercise(
-    id="recurrent/edit-distance",
-    title="Edit distance",
-    answer="edit_distance",
-    solution=edit_distance,
-    cases=_distance_cases,
-    read=read_number,
-    properties=(
-        Property(sentence="a word is at distance 0 from itself", test=_zero_for_equals,
-                 hint="nothing has to be changed: where does your count begin?"),
-        Property(sentence="insertions and deletions cost the same: from b to a is as far as from a to b",
-                 test=_symmetric, hint="what is inserted on the way there is deleted on the way back"),
-        Property(sentence="a phoneme more or less moves the distance by at most 1", test=_one_more,
-                 hint="that phoneme can simply be inserted or deleted, at the cost of 1"),
-        equals("the distance is the smallest number of edits", distance,
-               hint="fill a small table by hand: the distance of the first i phonemes of a from the first j of b"),
-    ),
-    wrong=(
-        Wrong(
-            name="position by position",
-            answer=lambda a, b: sum(x != y for x, y in zip(a, b, strict=False)) + abs(len(a) - len(b)),
-            hint="one phoneme missing at the front shifts all others: compare prefixes, not equal places",
-        ),
-        Wrong(
-            name="position by position, rest ignored",
-            answer=lambda a, b: sum(x != y for x, y in zip(a, b, strict=False)),
-            hint="zip stops at the shorter word: phonemes that are left over are insertions or deletions",
-        ),
-        Wrong(
-            name="a table that always takes the diagonal",
-            answer=_table(greedy=True),
-            hint="each cell has three ways in: from above, from the left, and along the diagonal. Which is cheapest?",
-        ),
-        Wrong(
-            name="substitution counted twice",
-            answer=_table(substitution=2),
-            hint="a substitution is one edit, not a deletion and an insertion",
-        ),
-        Wrong(
-            name="free start",
-            answer=_table(first_row=lambda j: 0),
-            hint="turning nothing into j phonemes takes j insertions: what stands in the first row of the table?",
-        ),
-        Wrong(
-            name="free start of a",
-            answer=_table(first_column=lambda i: 0),
-            hint="turning i phonemes into nothing takes i deletions: what stands in the first column of the table?",
-        ),
-        Wrong(
-            name="swaps count once",
-            answer=_table(swap=True),
-            hint="exchanging two neighbours is no single edit here: it takes two of the three allowed ones",
-        ),
-        Wrong(
-            name="difference of lengths",
-            answer=lambda a, b: abs(len(a) - len(b)),
-            hint="words of equal length may still differ: the phonemes themselves have to be compared",
-        ),
-        Wrong(
-            name="difference of sets",
-            answer=lambda a, b: len(set(a) ^ set(b)),
-            hint="order and repetition count: the same phonemes in another order are another word",
-        ),
-        Wrong(
-            name="matches counted",
-            answer=lambda a, b: max(len(a), len(b)) - distance(a, b),
-            hint="this counts what agrees; equal words must come out as 0",
-        ),
-    ),
-    notice="Symmetric, zero only for equals, never longer by a detour: a distance in the mathematical sense.",
-)
 
 
 def phoneme_error_rate(predictions: Sequence[Sounds], references: Sequence[Sequence[Sounds]]) -> float:
@@ -177,9 +35,11 @@ def _rate_cases(generator: torch.Generator) -> list[Case]:
     tie = [("K", "AA"), ("B",)], [[("K",), ("K", "AA", "T")], [("B", "S"), ("S",)]]
     far = [("B", "IY")], [[("B", "IY", "T"), ("K", "AA", "S", "L")]]
     empty = [(), ("L", "IY")], [[("AA", "B")], [("L", "IY", "S")]]
-    cases = [one, two, lengths, tie, far, empty]
+    longer = [("S", "K", "L")], [[("B",)]]  # more edits than phonemes
+    shares = [("B", "IY", "S"), ("K",)], [[("B", "IY"), ("B", "IY", "S", "T", "AA")], [("K", "AA")]]
+    cases = [one, two, lengths, tie, far, empty, longer, shares]
     for n in (3, 5):
-        references = [[_draw(generator, 3 + (i + k) % 5) for k in range(1 + i % 3)] for i in range(n)]
+        references = [[draw_word(generator, 3 + (i + k) % 5) for k in range(1 + i % 3)] for i in range(n)]
         predictions = [(*listed[-1][1:], "S") for listed in references]
         cases.append((predictions, references))
     return [Case((tuple(p), tuple(map(tuple, r))), _rate_label(p, r)) for p, r in cases]
@@ -226,6 +86,14 @@ def _nearest(p: Sounds, listed: Sequence[Sounds]) -> Sounds:
 
 def _fewest(p: Sounds, listed: Sequence[Sounds]) -> int:
     return min(distance(p, r) for r in listed)
+
+
+def _best_share(p: Sounds, listed: Sequence[Sounds]) -> Sounds:
+    return min(listed, key=lambda r: distance(p, r) / len(r))
+
+
+def _place_by_place(p: Sounds, r: Sounds) -> int:
+    return sum(x != y for x, y in zip(p, r, strict=False)) + abs(len(p) - len(r))
 
 
 PHONEME_ERROR_RATE = Exercise(
@@ -303,6 +171,74 @@ PHONEME_ERROR_RATE = Exercise(
             answer=_rated(lambda p, r: max(distance(p, x) for x in r),
                           lambda p, r: len(max(r, key=lambda x: distance(p, x)))),
             hint="this holds each word against the pronunciation it is farthest from",
+        ),
+        Wrong(
+            name="reference with the smallest share",
+            answer=_rated(lambda p, r: distance(p, _best_share(p, r)), lambda p, r: len(_best_share(p, r))),
+            hint="you pick the reference with the smallest share of edits, which favours long ones; nearest means the "
+            "fewest edits",
+        ),
+        Wrong(
+            name="longer of the two",
+            answer=_rated(_fewest, lambda p, r: max(len(p), len(_nearest(p, r)))),
+            hint="a long answer makes its own denominator longer here: divide by what should have been said",
+        ),
+        Wrong(
+            name="capped at 1",
+            answer=lambda predictions, references: min(1.0, phoneme_error_rate(predictions, references)),
+            hint="nothing in the definition stops at 1: whoever says three phonemes too many for a word of one has "
+            "more edits than phonemes",
+        ),
+        Wrong(
+            name="per cent",
+            answer=lambda predictions, references: 100 * phoneme_error_rate(predictions, references),
+            hint="that is in per cent; wanted is the share itself",
+        ),
+        Wrong(
+            name="share of right phonemes",
+            answer=lambda predictions, references: 1 - phoneme_error_rate(predictions, references),
+            hint="this is high when the answers are good: an error rate is 0 then",
+        ),
+        Wrong(
+            name="edits per word",
+            answer=_rated(_fewest, lambda p, r: 1),
+            hint="these are edits per word; the rate is per phoneme, so that long words may have more of them",
+        ),
+        Wrong(
+            name="phonemes of all references",
+            answer=_rated(_fewest, lambda p, r: sum(map(len, r))),
+            hint="one pronunciation gave the edits, but the phonemes of all of them are counted: that makes the rate "
+            "look better",
+        ),
+        Wrong(
+            name="edits against all references",
+            answer=_rated(lambda p, r: sum(distance(p, x) for x in r), lambda p, r: len(_nearest(p, r))),
+            hint="the edits to every listed pronunciation are added up; only those to one of them are errors",
+        ),
+        Wrong(
+            name="last reference only",
+            answer=_rated(lambda p, r: distance(p, r[-1]), lambda p, r: len(r[-1])),
+            hint="only the last pronunciation counts: is something overwritten in your loop over the references?",
+        ),
+        Wrong(
+            name="first word only",
+            answer=lambda predictions, references: phoneme_error_rate(predictions[:1], references[:1]),
+            hint="only the first word is counted: does the function return inside its loop?",
+        ),
+        Wrong(
+            name="shortest reference",
+            answer=_rated(_fewest, lambda p, r: min(map(len, r))),
+            hint="the shortest pronunciation need not be the one that gave the edits: take both from the same one",
+        ),
+        Wrong(
+            name="mean length of the references",
+            answer=_rated(_fewest, lambda p, r: sum(map(len, r)) / len(r)),
+            hint="nobody says an average of two pronunciations: count the phonemes of the one that was compared",
+        ),
+        Wrong(
+            name="place by place",
+            answer=_rated(lambda p, r: _place_by_place(p, _nearest(p, r)), lambda p, r: len(_nearest(p, r))),
+            hint="one phoneme left out at the front makes all later places differ: count edits, not places",
         ),
     ),
     notice="The rate can exceed 1: nothing stops a model from inserting more phonemes than there should be.",

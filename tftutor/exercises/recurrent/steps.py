@@ -72,6 +72,20 @@ def _but(**changes: Callable[[int, int], int]) -> Callable[[str, str, int, int],
     return variant
 
 
+Count = Callable[[str, str, int, int], int]
+SIZES = ((3, 2), (5, 4), (2, 6))
+
+
+def _says(answer: Count, use: str, count: Callable[[int, int], int]) -> bool:
+    """Whether an answer gives `count` for one of the two models under this use."""
+    return any(all(answer(model, use, t, n) == count(t, n) for t, n in SIZES) for model in ("lstm", "attention"))
+
+
+def _ignores_use(answer: Count) -> bool:
+    pairs = [(answer(m, "known", t, n), answer(m, "written", t, n)) for m in ("lstm", "attention") for t, n in SIZES]
+    return all(a == b and isinstance(a, int) for a, b in pairs)
+
+
 SEQUENTIAL_STEPS = Exercise(
     id="recurrent/sequential-steps",
     title="Count what has to wait",
@@ -143,17 +157,58 @@ SEQUENTIAL_STEPS = Exercise(
             name="layers forgotten when writing",
             answer=_but(lstm_written=lambda t, n: t, attention_written=lambda t, n: t),
             hint="each written token passes every layer before the next one can start",
+            recognise=lambda answer: _says(answer, "written", lambda t, n: t),
         ),
         Wrong(
             name="a pipeline when writing",
             answer=_but(lstm_written=lambda t, n: t + n - 1),
             hint="the layers cannot overlap here: the first layer's next input is what the last layer is about to "
             "produce",
+            recognise=lambda answer: _says(answer, "written", lambda t, n: t + n - 1),
         ),
         Wrong(
             name="recurrent networks read in parallel",
             answer=_but(lstm_known=lambda t, n: n),
             hint="that the tokens are given does not help a recurrence: its state after token t needs the state before",
+        ),
+        Wrong(
+            name="one layer over known tokens",
+            answer=lambda model, use, n_tokens, n_layers: n_tokens if model == "lstm" else 1,
+            hint="these are the numbers of the text, for one layer and known tokens: now there are n_layers of them, "
+            "and a second use",
+        ),
+        Wrong(
+            name="use ignored",
+            answer=lambda model, use, n_tokens, n_layers: n_layers * (n_tokens if model == "lstm" else 1),
+            hint="known and written give the same in your answer: what has to be finished before a token that is "
+            "written can be read?",
+            recognise=_ignores_use,
+        ),
+        Wrong(
+            name="attention in a pipeline",
+            answer=_but(attention_known=lambda t, n: t + n - 1),
+            hint="that is the count of a recurrence: in attention, no position waits for another one of its own layer",
+        ),
+        Wrong(
+            name="products counted",
+            answer=_but(attention_known=lambda t, n: n * t * t),
+            hint="the number of products grows with the square; all those of a layer can be done at the same time",
+        ),
+        Wrong(
+            name="prefix read again",
+            answer=_but(attention_written=lambda t, n: n * t * (t + 1) // 2),
+            hint="reading the prefix again is more work, not more waiting: all its positions go through a layer "
+            "together",
+        ),
+        Wrong(
+            name="first token not counted",
+            answer=_but(lstm_written=lambda t, n: n * (t - 1), attention_written=lambda t, n: n * (t - 1)),
+            hint="each of the n_tokens tokens is the input of a step, the first one too",
+        ),
+        Wrong(
+            name="the larger of the two",
+            answer=_but(lstm_known=max),
+            hint="the longest chain goes along all positions and up all layers: it is longer than either",
         ),
     ),
     notice="Given tokens cost attention L steps and an LSTM T + L - 1; writing costs both L steps per token.",
