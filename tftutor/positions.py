@@ -58,12 +58,15 @@ def sinusoids(positions: Tensor, d_model: int) -> Tensor:
 
     Source: Vaswani et al. 2017, section 3.5.
     """
-    angle = positions[..., None] * _frequencies(d_model, 10_000.0, positions.device)
+    angle = positions[..., None] * frequencies(d_model, device=positions.device)
     return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(-2)
 
 
-def _frequencies(width: int, base: float, device: torch.device) -> Tensor:
-    """Radians per position of each of the width / 2 pairs, float64: base ** (-2i / width)."""
+def frequencies(width: int, base: float | Tensor = 10_000.0, *, device: torch.device | None = None) -> Tensor:
+    """Radians per position of each pair of features, (..., width / 2), float64: base ** (-2i / width).
+
+    `base` may be a tensor (..., 1), one number for each row of a batch.
+    """
     return base ** -(torch.arange(0, width, 2, dtype=torch.float64, device=device) / width)
 
 
@@ -179,8 +182,13 @@ def rope_rotation(positions: Tensor, d_head: int, *, base: float = 10_000.0, lay
 
     Source: Su et al. 2021, "RoFormer", section 3.2.2.
     """
+    return rotation_at(positions, frequencies(d_head, base, device=positions.device), layout=layout)
+
+
+def rotation_at(positions: Tensor, speed: Tensor, *, layout: str = "halves") -> Rotation:
+    """At position p, pair i turns by p * speed[i]; `speed` is (Dh / 2,), or (B, Dh / 2) for positions (B, T)."""
     expect_choice("layout", layout, ("halves", "pairs"))
-    angle = positions[..., None] * _frequencies(d_head, base, positions.device)  # (T, Dh/2) or (B, T, Dh/2)
+    angle = positions[..., None] * (speed if speed.ndim == 1 else speed[:, None])  # (T, Dh/2) or (B, T, Dh/2)
     if positions.ndim == 2:
         angle = angle[:, None]
     return Rotation(angle.cos(), angle.sin(), layout)
