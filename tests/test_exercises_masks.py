@@ -92,3 +92,19 @@ def test_convert_takes_finite_fills_and_any_number_of_axes() -> None:
         return there[target](back[source](mask))
 
     assert examine(exercise, through_the_package)
+
+
+def test_hints_of_finite_masks_fit() -> None:
+    exercise = find_exercise("masks/nan-hunt")
+    hints = {wrong.name: wrong.hint for wrong in exercise.wrong}
+    for size in (-1.0, -50.0, -100.0):
+        assert examine(exercise, lambda n, size=size: torch.full((n, n), size).triu(1)).hint == hints["a small penalty"]
+    assert examine(exercise, lambda n: torch.ones(n, n, dtype=torch.bool).triu(1)).hint == hints["booleans"]
+    exercise = find_exercise("masks/convert")
+    hints = {wrong.name: wrong.hint for wrong in exercise.wrong}
+
+    def filled(mask: Tensor, source: str, target: str) -> Tensor:
+        result = exercise.solution(mask, source, target)
+        return result.clamp(min=-1e9) if target == "additive" else result
+
+    assert examine(exercise, filled).hint == hints["a finite fill"]

@@ -76,6 +76,15 @@ def test_all_orders_or_the_inverse_order_test_equivariance() -> None:
     assert right("equivariant", every_order)
     assert right("equivariant", undone)
     assert not right("equivariant", lambda layer, x: False)
+    # An order that leaves one end alone, a wide tolerance: layers that fool them are among those tried.
+    assert not right("equivariant", lambda f, x: torch.allclose(f(x[:, _ends(x)]), f(x)[:, _ends(x)], atol=1e-4))
+    assert not right("equivariant", lambda f, x: torch.allclose(f(x.flip(1)), f(x).flip(1), atol=1e-2))
+
+
+def _ends(x: Tensor) -> list[int]:
+    """All tokens in their places but for the last two."""
+    *front, last_but_one, last = range(x.shape[1])
+    return [*front, last, last_but_one]
 
 
 def test_exactly_the_pairs_that_look_alike_are_accepted() -> None:

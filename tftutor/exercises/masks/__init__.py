@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from tftutor.exercises.masks.build import CAUSAL, DECODER_MASK
-from tftutor.exercises.masks.convert import CONVERT, NAN_HUNT
+from tftutor.exercises.masks.additive import NAN_HUNT
+from tftutor.exercises.masks.build import CAUSAL
+from tftutor.exercises.masks.convert import CONVERT
+from tftutor.exercises.masks.decoder import DECODER_MASK
 from tftutor.exercises.masks.leaks import FIND_LEAK
 from tftutor.exercises.masks.questions import BREAK_EMPTY_ROW, PREDICT_DROPPED_MASK
 

@@ -1,14 +1,14 @@
-"""Exercises: one mask in three conventions, and a mask full of NaN."""
+"""Exercise: one mask in three conventions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from tftutor.exercises.exercise import Case, Exercise, Flag, Mismatch, Property, Trial, Wrong, has_shape, named_case
+from tftutor.exercises.exercise import Case, Exercise, Mismatch, Property, Trial, Wrong, named_case
 from tftutor.exercises.values import Trouble, read_tensor, show
 from tftutor.masks import from_additive, from_blocked, to_additive, to_blocked
 
@@ -97,6 +97,17 @@ def _convert_variant(
     return variant
 
 
+def _turned(mask: Tensor, kind: str) -> Tensor:
+    """The opposite of a boolean mask; an additive one as it is."""
+    return mask if kind == ADDITIVE else ~mask
+
+
+def _fills_with_a_finite_number(answer: Callable[[Tensor, str, str], Tensor]) -> bool:
+    """Whether a hidden key gets a negative finite number in an additive mask."""
+    fill = answer(torch.tensor([True, False]), ALLOWED, ADDITIVE)[1]
+    return bool(fill.isfinite() & (fill < 0))
+
+
 CONVERT = Exercise(
     id="masks/convert",
     title="One mask, three conventions",
@@ -168,8 +179,40 @@ CONVERT = Exercise(
         Wrong(
             name="a finite fill",
             answer=_convert_variant(additive_out=lambda a: to_additive(a, finite=True)),
-            hint="the smallest finite number hides as long as something else is visible, but the task asks for -inf: "
-            "two finite fills that are added overflow",
+            hint="a finite fill hides as long as something else is visible, but the task asks for -inf; and two "
+            "smallest numbers that are added overflow",
+            recognise=_fills_with_a_finite_number,
+        ),
+        Wrong(
+            name="the same convention passed through",
+            answer=lambda mask, source, target: mask if source == target else convert(mask, source, target),
+            hint="source and target are the same here, and still there is something to do: an additive mask that came "
+            "with a finite fill has to leave with -inf",
+        ),
+        Wrong(
+            name="minus infinity read as visible",
+            answer=_convert_variant(additive_in=lambda m: m == float("-inf")),
+            hint="an additive mask is read the wrong way round: -inf stands where a key is hidden",
+        ),
+        Wrong(
+            name="plus infinity",
+            answer=_convert_variant(additive_out=lambda a: -to_additive(a)),
+            hint="plus infinity makes a key irresistible instead of hiding it",
+        ),
+        Wrong(
+            name="ones on the hidden",
+            answer=_convert_variant(additive_out=lambda a: (~a).float()),
+            hint="a 1 that is added to the score of a hidden key makes it a little more likely: which number hides it?",
+        ),
+        Wrong(
+            name="allowed and blocked exchanged",
+            answer=lambda mask, source, target: _turned(convert(_turned(mask, source), source, target), target),
+            hint="you have the two boolean conventions the wrong way round: what does True mean in each?",
+        ),
+        Wrong(
+            name="target ignored",
+            answer=lambda mask, source, target: convert(mask, source, ALLOWED),
+            hint="what comes back is always in one and the same convention: where does `target` enter?",
         ),
         Wrong(
             name="source ignored",
@@ -179,118 +222,4 @@ CONVERT = Exercise(
         ),
     ),
     notice="Through one convention in the middle, n conventions need 2n small conversions instead of n times n.",
-)
-
-
-def additive_causal(n: int) -> Tensor:
-    """The causal mask to be added to scores: 0 = may look, -inf = hidden.
-
-    Returns float (n, n), without a single NaN.
-    """
-    return torch.full((n, n), float("-inf")).triu(1)
-
-
-def _scores(n: int) -> Tensor:
-    return torch.randn(n, n, generator=torch.Generator().manual_seed(n))
-
-
-def _future_gets_nothing(trial: Trial) -> Mismatch | None:
-    (n,) = trial.args
-    weights = (_scores(n) + trial.output).softmax(dim=-1)
-    if bool(weights.isnan().any()):
-        return Mismatch("weights after the softmax", f"NaN in row {int(weights.isnan().any(dim=-1).nonzero()[0])}")
-    most = float(weights.triu(1).max())
-    return None if most == 0 else Mismatch("weight 0 on the future", f"up to {most:.2f}")
-
-
-def _past_is_untouched(trial: Trial) -> Mismatch | None:
-    (n,) = trial.args
-    here = torch.ones(n, n, dtype=torch.bool).tril()
-    wrong = trial.output[here]
-    return None if bool((wrong == 0).all()) else Mismatch("0 where one may look", show(wrong[wrong != 0][0].item()))
-
-
-def _is_float(trial: Trial) -> Mismatch | None:
-    return None if trial.output.is_floating_point() else Mismatch("floats", str(trial.output.dtype))
-
-
-def _is_finite(answer: Callable[..., Any], cases: Sequence[Case]) -> bool:
-    return bool(torch.as_tensor(answer(*cases[-1].args)).isfinite().all())
-
-
-NAN_HUNT = Exercise(
-    id="masks/nan-hunt",
-    title="Where do the NaN come from?",
-    answer="additive_causal",
-    solution=additive_causal,
-    cases=lambda _generator: [named_case(n=n) for n in (2, 1, 3, 6)],
-    read=read_any_mask,
-    properties=(
-        has_shape("there is one row and one column per token", lambda n: (n, n)),
-        Property(sentence="the mask holds floats", test=_is_float, hint="an additive mask is added to scores"),
-        Property(
-            sentence="scores that may be used stay as they are",
-            test=_past_is_untouched,
-            hint="what is added to the score of a key that may be seen?",
-        ),
-        Property(
-            sentence="after the softmax the future has weight 0, in every row",
-            test=_future_gets_nothing,
-            hint="add your mask to some scores, take the softmax and look at each row",
-        ),
-    ),
-    wrong=(
-        Wrong(
-            name="triangle of ones times infinity",
-            answer=lambda n: torch.ones(n, n).triu(1) * float("-inf"),
-            hint="below the diagonal stands 0 times infinity, which is NaN: put the infinities in before you cut the "
-            "triangle out",
-        ),
-        Wrong(
-            name="lower triangle of ones times infinity",
-            answer=lambda n: torch.ones(n, n).tril() * float("-inf"),
-            hint="two mistakes in one: the triangle that is multiplied is the one that may be seen, and the rest is 0 "
-            "times infinity, which is NaN",
-        ),
-        Wrong(
-            name="diagonal included",
-            answer=lambda n: torch.full((n, n), float("-inf")).triu(0),
-            hint="no NaN yet, but the first row is -inf from end to end, and its softmax is 0/0: may a token see "
-            "itself?",
-        ),
-        Wrong(
-            name="lower triangle",
-            answer=lambda n: torch.full((n, n), float("-inf")).tril(-1),
-            hint="this hides the past and shows the future: which triangle has to go?",
-        ),
-        Wrong(
-            name="ones",
-            answer=lambda n: torch.ones(n, n).tril(),
-            hint="1 and 0 are made for keeping and hiding by multiplication; added to scores they hide nothing",
-        ),
-        Wrong(
-            name="a small penalty",
-            answer=lambda n: torch.full((n, n), -10.0).triu(1),
-            hint="a penalty of 10 leaves a hidden key a weight of about exp(-10): small is not zero",
-        ),
-        Wrong(
-            name="booleans",
-            answer=lambda n: torch.ones(n, n, dtype=torch.bool).tril(),
-            hint="this is a boolean mask: added to scores, True would count as 1",
-        ),
-        Wrong(
-            name="plus infinity",
-            answer=lambda n: torch.full((n, n), float("inf")).triu(1),
-            hint="plus infinity makes a key irresistible: which sign hides it?",
-        ),
-    ),
-    flags=(
-        Flag(
-            applies=_is_finite,
-            remark="It fills with a finite number, which hides as well as -inf in float32; -1e9 becomes -inf in "
-            "float16, and a row in which everything is hidden then gives equal weights instead of NaN.",
-            example=lambda n: torch.full((n, n), -1e9).triu(1),
-        ),
-    ),
-    notice="The logarithm of a triangle of ones is the same mask: log 1 = 0 and log 0 = -inf.",
 )

@@ -22,6 +22,7 @@ KINDS: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], bool]] = {
     "prefix": (lambda q, k: (k <= q) | (k < 3), True),  # a leak among the first three only
     "statistics": (lambda q, k: k <= q, True),  # the mask is right, a mean over time is not
     "every second": (lambda q, k: (q - k) % 2 == 0, True),  # both sides, never the next token
+    "late": (lambda q, k: (k <= q) | ((q >= 2) & (k == q + 1)), True),  # the first two outputs are honest
 }
 
 
@@ -102,6 +103,29 @@ def _wide_tolerance(model: nn.Module, tokens: Tensor) -> bool:
     return any(bool((model(_change(tokens, s)) - before)[:, :s].abs().max() > 0.1) for s in range(1, tokens.shape[1]))
 
 
+def _first_output_only(model: nn.Module, tokens: Tensor) -> bool:
+    before = model(tokens)
+    return any(not torch.equal(model(_change(tokens, s))[:, 0], before[:, 0]) for s in range(1, tokens.shape[1]))
+
+
+def _best_guess_only(model: nn.Module, tokens: Tensor) -> bool:
+    before = model(tokens).argmax(dim=-1)
+    return any(
+        not torch.equal(model(_change(tokens, s)).argmax(dim=-1)[:, :s], before[:, :s])
+        for s in range(1, tokens.shape[1])
+    )
+
+
+def _no_wrap_around(model: nn.Module, tokens: Tensor) -> bool:
+    before = model(tokens)
+    for s in range(1, tokens.shape[1]):
+        other = tokens.clone()
+        other[:, s] += 1
+        if not torch.equal(model(other)[:, :s], before[:, :s]):
+            return True
+    return False
+
+
 FIND_LEAK = Exercise(
     id="masks/find-leak",
     title="Catch the model that sees the future",
@@ -113,7 +137,8 @@ FIND_LEAK = Exercise(
         equals(
             "the verdict is right: leak or no leak",
             _truth,
-            hint="change one token at a time, all of them in turn, and compare the outputs before it, to the last bit",
+            hint="change one token at a time, all of them in turn, and compare the outputs before it, to the last bit; "
+            "True is the verdict on a model that sees the future",
         ),
     ),
     wrong=(
@@ -144,6 +169,21 @@ FIND_LEAK = Exercise(
             name="never",
             answer=lambda model, tokens: False,
             hint="this acquits every model: does it compare two different inputs at all?",
+        ),
+        Wrong(
+            name="first output only",
+            answer=_first_output_only,
+            hint="you watch the first output only; a model may behave there and look ahead later on",
+        ),
+        Wrong(
+            name="best guess only",
+            answer=_best_guess_only,
+            hint="a small leak need not change which token is the likeliest: compare the logits themselves",
+        ),
+        Wrong(
+            name="ids beyond the last",
+            answer=_no_wrap_around,
+            hint="there is no token after id 10: when you replace a token, stay within the ids that exist",
         ),
     ),
     notice="Not one line of the models was read. The same test finds leaks through norms, convolutions or data "

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from tftutor.exercises.exercise import Exercise, Mismatch, Property, Trial, Wrong, is_option
-from tftutor.exercises.masks.build import decoder_mask
+from tftutor.exercises.masks.decoder import decoder_mask
 from tftutor.exercises.values import Trouble, read_choice, show
 
 # Causal models of one, two and three layers read a prefix in one pass; the causal mask is dropped. For which do the

@@ -118,6 +118,11 @@ def _variant(
     return variant
 
 
+def _share(distance: Tensor, n: int, longest: int) -> Tensor:
+    """How much of the way from the exact half to `longest` a distance has come, on a logarithmic scale."""
+    return torch.log(distance.clamp(min=1).double() / (n // 2)) / math.log(longest / (n // 2))
+
+
 T5_BUCKET = Exercise(
     id="positions/t5-bucket",
     title="T5's buckets",
@@ -210,6 +215,53 @@ T5_BUCKET = Exercise(
             name="offsets behind the query as negative numbers",
             answer=lambda distance, n, longest: _truth(-distance, n, longest),
             hint="everything ends in bucket 0: distances come as positive numbers here, did you turn their sign?",
+        ),
+        Wrong(
+            name="rounded before it is stretched",
+            answer=lambda distance, n, longest: torch.where(
+                distance < n // 2, distance,
+                (n // 2 + (_share(distance, n, longest)).long() * (n - n // 2)).clamp(max=n - 1),
+            ),
+            hint="between the exact half and the last bucket there is only one: do you round down before you multiply "
+            "by the number of buckets?",
+        ),
+        Wrong(
+            name="logarithm of the distance itself",
+            answer=_variant(wide=lambda d, near, n, longest: torch.log(d) / math.log(longest) * (n - near)),
+            hint="there is a gap where the second half begins: relative to which distance is the logarithm taken?",
+        ),
+        Wrong(
+            name="logarithm not stretched",
+            answer=_variant(wide=lambda d, near, n, longest: torch.log(d / near) * (n - near)),
+            hint="the last bucket is reached when the distance has grown by a factor e: where does max_distance enter?",
+        ),
+        Wrong(
+            name="stretched by the whole logarithm",
+            answer=_variant(wide=lambda d, near, n, longest: torch.log(d / near) / math.log(longest) * (n - near)),
+            hint="at max_distance the last bucket is not reached yet: do both logarithms begin at the same distance?",
+        ),
+        Wrong(
+            name="halved twice",
+            answer=lambda distance, n, longest: t5_buckets(
+                -distance, n_buckets=n, max_distance=longest, bidirectional=True),
+            hint="half of your buckets stay empty: keeping them for keys ahead is what an encoder does",
+        ),
+        Wrong(
+            name="branches exchanged",
+            answer=lambda distance, n, longest: torch.where(
+                distance >= n // 2, distance, _variant()(distance.clamp(min=n // 2), n, longest)),
+            hint="near distances get a wide bucket and far ones their own: the two cases are exchanged",
+        ),
+        Wrong(
+            name="one bucket too far",
+            answer=_variant(offset=lambda near, n: near + 1),
+            hint="no distance falls into the first bucket of the second half: with which number does it begin?",
+        ),
+        Wrong(
+            name="one wide bucket too few",
+            answer=_variant(wide=lambda d, near, n, longest: torch.log(d / near) / math.log(longest / near)
+                            * (n - near - 1)),
+            hint="the wide buckets are a little too wide: into how many parts is the second half cut?",
         ),
     ),
     notice="Near keys are told apart exactly, far ones roughly, and beyond max_distance not at all.",

@@ -57,7 +57,9 @@ def _layers() -> list[tuple[bool, Layer]]:
         (True, lambda x: F.layer_norm(x, x.shape[-1:])),
         (False, lambda x: x + x[:, -1:]),
         (True, lambda x: _attention(x).cumsum(dim=-1)),
+        (False, lambda x: x + x[:, :1]),
         (True, lambda x: x + x[:1]),  # adds the first row of the batch to all rows
+        (False, lambda x: x + 2e-3 * torch.arange(x.shape[1])[:, None]),  # knows its place, but only just
     ]
 
 
@@ -95,7 +97,8 @@ EQUIVARIANT = Exercise(
         Property(
             sentence="the verdict on this layer is right",
             test=_right_verdict,
-            hint="reorder the tokens before the layer, reorder them the same way after it, compare; try several orders",
+            hint="reorder the tokens before the layer, reorder them the same way after it, compare; try several "
+            "orders, and let each of them count",
         ),
     ),
     wrong=(
@@ -127,6 +130,28 @@ EQUIVARIANT = Exercise(
             hint="one swap at the front tells nothing about the tokens behind: move all of them",
         ),
         Wrong(
+            name="only the last two swapped",
+            answer=lambda f, x: torch.allclose(f(_swapped(x, last=True)), _swapped(f(x), last=True), atol=1e-4),
+            hint="the order that you try leaves the first token where it is: move all of them, and in several orders",
+        ),
+        Wrong(
+            name="sorted outputs",
+            answer=lambda f, x: all(
+                torch.allclose(f(x[:, o]).sort(1).values, f(x).sort(1).values, atol=1e-4) for o in _orders(x)
+            ),
+            hint="after sorting you no longer see which output stood where, and that is the question",
+        ),
+        Wrong(
+            name="wide tolerance",
+            answer=lambda f, x: all(torch.allclose(f(x[:, o]), f(x)[:, o], atol=0.1) for o in _orders(x)),
+            hint="your tolerance lets a layer pass that adds a little more at each place: rounding is far smaller",
+        ),
+        Wrong(
+            name="never",
+            answer=lambda f, x: False,
+            hint="it says no to every layer: are you comparing with the input, or with something that never agrees?",
+        ),
+        Wrong(
             name="features reordered",
             answer=lambda f, x: all(torch.allclose(f(x[..., o]), f(x)[..., o], atol=1e-4) for o in _orders(x, 2)),
             hint="the last axis holds features; tokens stand on another axis of (B, T, D)",
@@ -139,8 +164,8 @@ EQUIVARIANT = Exercise(
         Wrong(
             name="the order is applied twice",
             answer=lambda f, x: all(torch.allclose(f(x[:, o])[:, o], f(x), atol=1e-4) for o in _orders(x)),
-            hint="taking the same order once more does not undo it: compare with the reordered output, or find the "
-            "inverse",
+            hint="one side is reordered the wrong way: an order, taken twice, does not undo itself, and the outputs "
+            "need the same order as the inputs",
         ),
         Wrong(
             name="exact equality",
@@ -158,7 +183,10 @@ EQUIVARIANT = Exercise(
 )  # fmt: skip
 
 
-def _swapped(x: Tensor) -> Tensor:
+def _swapped(x: Tensor, *, last: bool = False) -> Tensor:
+    """The tokens of x with the first two, or the last two, exchanged."""
+    if last:
+        return _swapped(x.flip(1)).flip(1)
     return torch.cat([x[:, 1:2], x[:, :1], x[:, 2:]], dim=1)
 
 

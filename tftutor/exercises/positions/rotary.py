@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -98,6 +99,22 @@ def _rope_variant(
         return torch.cat([a * cos + signs[0] * b * sin, signs[1] * a * sin + b * cos], dim=-1)
 
     return variant
+
+
+def _in_its_own_memory(x: Tensor, positions: Tensor) -> Tensor:
+    out, half = x.clone(), x.shape[-1] // 2
+    rotation = rope_rotation(positions, x.shape[-1])
+    cos, sin = rotation.cos.to(x.dtype), rotation.sin.to(x.dtype)
+    out[:, :half] = out[:, :half] * cos - out[:, half:] * sin
+    out[:, half:] = out[:, :half] * sin + out[:, half:] * cos
+    return out
+
+
+def _angle_per_feature(x: Tensor, positions: Tensor) -> Tensor:
+    width = x.shape[-1]
+    angle = positions[:, None].double() / 10_000 ** (torch.arange(width) / width)
+    turned = torch.cat([-x[:, width // 2 :], x[:, : width // 2]], dim=-1)
+    return x * angle.cos().to(x.dtype) + turned * angle.sin().to(x.dtype)
 
 
 def _is_pairs(answer: Any, cases: Sequence[Case]) -> bool:
@@ -197,6 +214,61 @@ ROPE = Exercise(
             name="positions from one",
             answer=lambda x, positions: _truth(x, positions + 1),
             hint="every row is turned one step too far: position 0 should stay where it is",
+        ),
+        Wrong(
+            name="exponent 4 i / Dh",
+            answer=_rope_variant(angles=lambda p, w: p[:, None] / 10_000 ** (2 * torch.arange(0, w, 2) / w)),
+            hint="the later pairs turn too slowly: i counts pairs; is it doubled twice in your exponent?",
+        ),
+        Wrong(
+            name="pairs counted from one",
+            answer=_rope_variant(angles=lambda p, w: p[:, None] / 10_000 ** ((torch.arange(0, w, 2) + 2) / w)),
+            hint="all pairs turn too slowly, by one pair: i begins at 0, so the first turns by one radian per position",
+        ),
+        Wrong(
+            name="halves exchanged",
+            answer=lambda x, positions: _truth(x, positions).roll(x.shape[-1] // 2, dims=-1),
+            hint="the two halves come back in each other's place: which of them stood in front?",
+        ),
+        Wrong(
+            name="halves in, neighbours out",
+            answer=lambda x, positions: torch.stack(_truth(x, positions).chunk(2, dim=-1), dim=-1).flatten(-2),
+            hint="turned correctly and put together differently: a feature has to come back to the column it came from",
+        ),
+        Wrong(
+            name="neighbours in, halves out",
+            answer=lambda x, positions: _truth(torch.cat([x[:, 0::2], x[:, 1::2]], dim=-1), positions),
+            hint="you take neighbours apart and return two halves: the columns change their places on the way",
+        ),
+        Wrong(
+            name="overwritten while it is needed",
+            answer=_in_its_own_memory,
+            hint="the second line already sees the turned first half: a slice is a view, so what does it hold after "
+            "you wrote to it?",
+        ),
+        Wrong(
+            name="an angle for each feature",
+            answer=_angle_per_feature,
+            hint="the two features of a pair are turned by different angles: there are Dh / 2 angles, and each serves "
+            "two features",
+        ),
+        Wrong(
+            name="sine and cosine exchanged",
+            answer=_rope_variant(angles=lambda p, w: math.pi / 2 - p[:, None] / 10_000 ** (torch.arange(0, w, 2) / w)),
+            hint="at position 0 you make a quarter turn: which of the two functions is 1 at angle 0?",
+        ),
+        Wrong(
+            name="one half turned",
+            answer=lambda x, positions: torch.cat(
+                [_truth(x, positions)[:, : x.shape[-1] // 2], x[:, x.shape[-1] // 2 :]], dim=-1
+            ),
+            hint="the second half comes back as it went in: a rotation changes both members of a pair",
+        ),
+        Wrong(
+            name="both halves returned",
+            answer=lambda x, positions: _truth(x, positions).chunk(2, dim=-1),
+            hint="the two halves are right: join them to one tensor",
+            recognise=lambda answer: isinstance(answer(torch.ones(2, 4), torch.arange(2)), tuple | list),
         ),
     ),
     flags=(

@@ -104,6 +104,19 @@ def _attention_variant(
     return variant
 
 
+def _steps(*, dim: int | None = -1, values: bool = True, causal: bool = False) -> Callable[..., Tensor]:
+    """Attention with RoPE in which a step after the scores is another or missing."""
+
+    def variant(q: Tensor, k: Tensor, v: Tensor, query_pos: Tensor, key_pos: Tensor) -> Tensor:
+        scores = _turned(q, query_pos) @ _turned(k, key_pos).T / q.shape[-1] ** 0.5
+        if causal:
+            scores = scores.masked_fill(key_pos > query_pos[:, None], torch.finfo(scores.dtype).min)
+        weights = scores if dim is None else scores.softmax(dim=dim)
+        return weights @ v if values else weights
+
+    return variant
+
+
 ROPE_ATTENTION = Exercise(
     id="positions/rope-attention",
     title="Attention with rotary positions",
@@ -192,6 +205,59 @@ ROPE_ATTENTION = Exercise(
             name="no scale",
             answer=_attention_variant(scaled=False),
             hint="rotating keeps lengths, so the scores are as large as without positions and need the same divisor",
+        ),
+        Wrong(
+            name="divided by Dh",
+            answer=lambda q, k, v, query_pos, key_pos: rope_attention(q / q.shape[-1] ** 0.5, k, v, query_pos, key_pos),
+            hint="the weights are too even: scores are divided by the square root of Dh, not by Dh",
+        ),
+        Wrong(
+            name="divided by the root of Dv",
+            answer=lambda q, k, v, query_pos, key_pos: rope_attention(
+                q * (q.shape[-1] / v.shape[-1]) ** 0.5, k, v, query_pos, key_pos
+            ),
+            hint="how large a product is depends on the width of the vectors multiplied: is that the width of the "
+            "values?",
+        ),
+        Wrong(
+            name="softmax over the queries",
+            answer=_steps(dim=0),
+            hint="the shares of a key over all queries sum to 1 here; each query distributes its own attention",
+        ),
+        Wrong(
+            name="no softmax",
+            answer=_steps(dim=None),
+            hint="the shares of a query should be positive and sum to 1: what turns scores into shares?",
+        ),
+        Wrong(
+            name="weights returned",
+            answer=_steps(values=False),
+            hint="these are the shares of the queries, one per key: what is mixed by them?",
+        ),
+        Wrong(
+            name="turned in opposite directions",
+            answer=lambda q, k, v, query_pos, key_pos: rope_attention(q, k, v, query_pos, -key_pos),
+            hint="queries and keys turn in opposite directions, so the angle between them is the sum of the positions",
+        ),
+        Wrong(
+            name="turned twice",
+            answer=lambda q, k, v, query_pos, key_pos: rope_attention(q, k, v, 2 * query_pos, 2 * key_pos),
+            hint="every vector is turned twice: the distances count double",
+        ),
+        Wrong(
+            name="queries numbered by row",
+            answer=lambda q, k, v, _query_pos, key_pos: rope_attention(q, k, v, torch.arange(len(q)), key_pos),
+            hint="you number the queries yourself: behind a cache the first of them does not stand at 0",
+        ),
+        Wrong(
+            name="keys numbered by row",
+            answer=lambda q, k, v, query_pos, _key_pos: rope_attention(q, k, v, query_pos, torch.arange(len(k))),
+            hint="you number the keys yourself; in a cache the slots need not be in the order of the text",
+        ),
+        Wrong(
+            name="causal",
+            answer=_steps(causal=True),
+            hint="later keys are hidden, and the task has no mask: distances may be negative here",
         ),
     ),
     notice="Keys may be cached after their rotation: where a key stands never changes, and the query brings the "

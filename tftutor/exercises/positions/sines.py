@@ -1,4 +1,4 @@
-"""Exercises: the table of sinusoids, and why it needs many wavelengths."""
+"""Exercise: the table of sinusoids."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tftutor.exercises.exercise import (
     has_shape,
     named_case,
 )
-from tftutor.exercises.values import Trouble, number_text, same, show
+from tftutor.exercises.values import number_text, same
 from tftutor.positions import sinusoids
 
 
@@ -98,6 +98,11 @@ def _variant(
         return torch.stack([sin, cos], dim=-1).flatten(-2)
 
     return variant
+
+
+def _from_angles(angle: Tensor) -> Tensor:
+    """(n, D / 2) -> (n, D): sine and cosine of each angle, side by side."""
+    return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(-2)
 
 
 def _angle_per_column(step: int) -> Callable[[int, int], Tensor]:
@@ -212,6 +217,48 @@ SINUSOIDS = Exercise(
             hint="nothing is normalised here: a row may be longer than 1",
         ),
         Wrong(
+            name="one angle for all pairs",
+            answer=_variant(exponent=lambda i, d: 0 * i),
+            hint="all pairs have the same angle: does your exponent differ from pair to pair? (A division with // "
+            "rounds it down to 0.)",
+        ),
+        Wrong(
+            name="a product instead of a power",
+            answer=lambda n, d: _from_angles(torch.arange(n)[:, None] / (10_000 * torch.arange(0, d, 2) / d)),
+            hint="the formula has 10000 to the power of 2 i / D; yours multiplies, and divides by 0 in the first pair",
+        ),
+        Wrong(
+            name="divided after the sine",
+            answer=lambda n, d: (
+                _from_angles(torch.arange(n)[:, None].expand(-1, d // 2).double())
+                / (10_000 ** (torch.arange(0, d, 2) / d)).repeat_interleave(2)
+            ),
+            hint="your waves get smaller from pair to pair instead of longer: what has to be divided, the angle or its "
+            "sine?",
+        ),
+        Wrong(
+            name="the last wave exactly 10000",
+            answer=_variant(exponent=lambda i, d: i / max(d // 2 - 1, 1)),
+            hint="your exponents run from 0 to 1; in the formula the last one stays a little below 1 (some published "
+            "code differs from the paper here)",
+        ),
+        Wrong(
+            name="whole turns",
+            answer=_variant(combine=lambda p, wave: 2 * math.pi * p / wave),
+            hint="there is no 2 pi in the formula: position 1 has the angle 1 in the first pair, in radians",
+        ),
+        Wrong(
+            name="pairs counted from one",
+            answer=_variant(exponent=lambda i, d: 2 * (i + 1) / d),
+            hint="pair 0 comes first, and its angle is the position itself",
+        ),
+        Wrong(
+            name="sines before cosines, then cut into rows",
+            answer=lambda n, d: torch.stack([_truth(n, d)[:, 0::2], _truth(n, d)[:, 1::2]]).reshape(n, d),
+            hint="the numbers are right and stand in the wrong rows: you join sines and cosines along a new first "
+            "axis, so what does the reshape cut up?",
+        ),
+        Wrong(
             name="one row per feature",
             answer=lambda n, d: _truth(n, d).T,
             hint="your table lies on its side: positions are rows",
@@ -228,62 +275,3 @@ SINUSOIDS = Exercise(
     notice="Two of the properties, constant length and products that depend on the offset, hold for any wavelengths at "
     "all.",
 )
-
-
-_NEAR = 0.05
-
-
-def _read_places(value: Any) -> tuple[int, int]:
-    try:
-        p, q = (int(item) for item in value)
-        whole = (p, q) == tuple(value)
-    except Exception:  # anything else
-        raise Trouble("is no pair", "write it as (p, q)", expected="two integers", got=show(value)) from None
-    if not whole or not (0 <= p < 100 and 0 <= q < 100):
-        raise Trouble("is out of range", "positions are whole numbers", expected="0 to 99", got=show(value))
-    return p, q
-
-
-def _distance(places: Sequence[int]) -> float:
-    p, q = places
-    return 2 * abs(math.sin((p - q) / 2))  # of the points at angles p and q on the unit circle
-
-
-def _look_alike(trial: Trial) -> Mismatch | None:
-    if trial.output[0] == trial.output[1]:
-        return Mismatch("two different positions", "the same one twice")
-    distance = _distance(trial.output)
-    return None if distance < _NEAR else Mismatch(f"a distance below {_NEAR}", number_text(distance))
-
-
-BREAK_ONE_WAVELENGTH = Exercise(
-    id="positions/break-one-wavelength",
-    title="Break it: a table with one pair",
-    answer="places",
-    solution=(0, 44),
-    takes="value",
-    read=_read_places,
-    properties=(
-        Property(
-            sentence="the rows (sin p, cos p) of the two positions are nearly the same",
-            test=_look_alike,
-            hint="both rows lie on a circle: by how many turns do they differ, and is that nearly a whole number?",
-        ),
-    ),
-    wrong=(
-        Wrong(name="the same position", answer=(7, 7), hint="they have to be two different positions",
-              recognise=lambda answer: _read_places(answer)[0] == _read_places(answer)[1]),
-        Wrong(name="one turn, six steps", answer=(0, 6),
-              hint="a turn takes 6.28 steps, so six are close but not close enough: which number of turns takes nearly "
-              "a whole number of steps?",
-              recognise=lambda answer: 0.05 <= _distance(_read_places(answer)) < 0.5),
-        Wrong(name="half a turn", answer=(0, 22),
-              hint="these two are nearly opposite: you have an odd number of half turns between them",
-              recognise=lambda answer: _distance(_read_places(answer)) > 1.9),
-        Wrong(name="a quarter off", answer=(0, 5),
-              hint="compute the angle between them in turns, (p - q) / 6.2832, and look at what follows the decimal "
-              "point",
-              recognise=lambda answer: 0.5 <= _distance(_read_places(answer)) <= 1.9),
-    ),
-    notice="One wave repeats itself; a second one that is 1.5 times as long already tells 0 from 44. Hence many.",
-)  # fmt: skip
