@@ -43,7 +43,7 @@ def side(x: float, title: str, verdict: str, x_colours: list[str], columns: list
         arrow((x, 272), (x, 292)),
         bar(x, 312, queries),
         text(x - 108, 318, "q", size=18, colour=QUIET),
-        *[text(x + (i - 1) * 2 * CELL, 348, f"head {i}", size=15, colour=colour) for i, colour in enumerate(HEADS)],
+        *[text(x + (i - 1) * 2 * CELL, 348, f"head {i}", size=13, colour=colour) for i, colour in enumerate(HEADS)],
         text(x, 384, verdict, size=16, colour=INK),
     ]
 

@@ -130,7 +130,8 @@ COSTS = Exercise(
         _costs_wrong("parameters: biases of one number", "a bias is a vector, as wide as what the matrix makes",
                      parameters=lambda d, h, t: 4 * d * d + 4),
         _costs_wrong("parameters: square matrices of a head's width", "a head makes narrow vectors, but it reads all "
-                     "of x: how many rows has its matrix?", parameters=lambda d, h, t: 4 * h * ((d // h) ** 2 + d // h)),
+                     "of x: how many rows has its matrix?",
+                     parameters=lambda d, h, t: 4 * h * ((d // h) ** 2 + d // h)),
         _costs_wrong("parameters: one head and W_O", "W_O is there as a whole; of queries, keys and values you count "
                      "one head's only", parameters=lambda d, h, t: 3 * (d * (d // h) + d // h) + d * d + d),
         _costs_wrong("parameters: for every token", "all tokens are multiplied by the same matrices",
