@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from tftutor.config import BlockConfig, GPTConfig
+from tftutor.config import BlockConfig, GPTConfig, Positions
 from tftutor.data.shakespeare import (
     CHARACTERS,
     SHAKESPEARE_SHA256,
@@ -27,6 +27,7 @@ from tftutor.training.distributed import processes
 from tftutor.training.loop import Settings, fit
 from tftutor.training.losses import sequence_loss
 from tftutor.training.recipes import TrainResult, describe_run
+from tftutor.training.small import small_config
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +40,24 @@ class TextRecipe(Settings):
     window: int
     dev_windows: int = 200  # scored at each check during training
 
+
+def _length_recipe(positions: Positions) -> TextRecipe:
+    """One of six models that differ in their positions only, trained on short windows to be tried on longer ones."""
+    return TextRecipe(
+        name=f"length-{positions}",
+        summary=f"the plays in windows of 64 characters, positions: {positions}, 0.1 M parameters, about 2 minutes",
+        config=small_config(positions=positions, max_len=512),  # a learned table has 512 rows, of which 64 are trained
+        window=64,
+        epochs=1,
+        batch_size=32,
+        learning_rate=3e-3,
+        warmup_steps=50,
+        precision="float32",
+        threads=1,
+    )
+
+
+LENGTH_SCHEMES: tuple[Positions, ...] = ("learned", "sinusoidal", "none", "t5", "alibi", "rope")
 
 TEXT_RECIPES = {
     recipe.name: recipe
@@ -62,6 +81,7 @@ TEXT_RECIPES = {
             warmup_steps=100,
             eval_every=500,
         ),
+        *map(_length_recipe, LENGTH_SCHEMES),
     )
 }
 
