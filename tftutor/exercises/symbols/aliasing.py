@@ -58,6 +58,15 @@ def _adds_into_positions(table: Tensor, positions: Tensor, ids: list[int]) -> Te
     return rows
 
 
+def _copies_too_late(table: Tensor, positions: Tensor, ids: list[int]) -> Tensor:
+    table, rows = table.clone(), []
+    for place, word in enumerate(ids):
+        row = table[word]
+        row += positions[place]
+        rows.append(row.clone())
+    return torch.stack(rows)
+
+
 ENCODE = Exercise(
     id="symbols/encode",
     title="Mend the encoder that damages its table",
@@ -108,6 +117,52 @@ ENCODE = Exercise(
             name="positions counted from 1",
             answer=lambda table, positions, ids: table[ids] + positions[1 : len(ids) + 1],
             hint="the first word of a sentence stands at position 0",
+        ),
+        Wrong(
+            name="copied after the sum",
+            answer=_copies_too_late,
+            hint="the row is copied after the position has gone into it: the next time the word occurs, the row holds "
+            "the earlier position too",
+        ),
+        Wrong(
+            name="place of the first occurrence",
+            answer=lambda table, positions, ids: table[ids] + positions[[ids.index(word) for word in ids]],
+            hint="ids.index finds the first place of a word, also when you stand at its second",
+        ),
+        Wrong(
+            name="always the first position",
+            answer=lambda table, positions, ids: table[ids] + positions[0],
+            hint="every word got the vector of position 0; the place has to move along",
+        ),
+        Wrong(
+            name="last positions",
+            answer=lambda table, positions, ids: table[ids] + positions[-len(ids) :],
+            hint="these are the last rows of the positions; a sentence begins at the first one",
+        ),
+        Wrong(
+            name="multiplied",
+            answer=lambda table, positions, ids: table[ids] * positions[: len(ids)],
+            hint="the position is added to the word's vector, not multiplied with it",
+        ),
+        Wrong(
+            name="subtracted",
+            answer=lambda table, positions, ids: table[ids] - positions[: len(ids)],
+            hint="the sign of the positions is turned",
+        ),
+        Wrong(
+            name="scaled",
+            answer=lambda table, positions, ids: table[ids] * table.shape[1] ** 0.5 + positions[: len(ids)],
+            hint="this encoder has no factor: mend what is broken and leave the rest as it was",
+        ),
+        Wrong(
+            name="all in one",
+            answer=lambda table, positions, ids: (table[ids] + positions[: len(ids)]).sum(dim=0),
+            hint="the vectors of the sentence have been added up: each word keeps its own row",
+        ),
+        Wrong(
+            name="rows by place",
+            answer=lambda table, positions, ids: table[: len(ids)] + positions[: len(ids)],
+            hint="the first rows of the table are not the words of the sentence: ids says which rows are meant",
         ),
     ),
     notice="A list as index copies rows, a single number does not; x = x + y makes a new tensor, x += y does not.",

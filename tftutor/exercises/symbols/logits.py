@@ -1,7 +1,8 @@
-"""Exercises: a log-softmax that survives large logits, and the log-odds between classes."""
+"""Exercise: a log-softmax that survives large logits."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -20,7 +21,6 @@ from tftutor.exercises.exercise import (
     Wrong,
     compare,
     distinct_sizes,
-    equals,
     has_shape,
     named_case,
 )
@@ -146,8 +146,9 @@ LOG_SOFTMAX = Exercise(
         ),
         Wrong(
             name="logarithm forgotten",
-            answer=lambda z: (z - z.amax(dim=-1, keepdim=True))
-            - (z - z.amax(dim=-1, keepdim=True)).exp().sum(dim=-1, keepdim=True),
+            answer=lambda z: (
+                (z - z.amax(dim=-1, keepdim=True)) - (z - z.amax(dim=-1, keepdim=True)).exp().sum(dim=-1, keepdim=True)
+            ),
             hint="what is subtracted is a sum of exponentials; a logarithm is missing",
         ),
         Wrong(
@@ -165,6 +166,95 @@ LOG_SOFTMAX = Exercise(
             answer=lambda z: -z.log_softmax(dim=-1),
             hint="logarithms of probabilities are never positive; the minus sign belongs to the loss",
         ),
+        Wrong(
+            name="one sum for all rows",
+            answer=lambda z: z - z.logsumexp(dim=(0, 1)),
+            hint="the exponentials of all rows are in one sum here; each row has a sum of its own",
+        ),
+        Wrong(
+            name="maximum of the column",
+            answer=lambda z: _with_shift(z, z.amax(dim=0, keepdim=True)),
+            hint="you take the largest logit of each column away, a different one from each class: what may be taken "
+            "away is one number per row",
+        ),
+        Wrong(
+            name="largest absolute value",
+            answer=lambda z: _with_shift(z, z.abs().amax(dim=-1, keepdim=True)),
+            hint="if all logits of a row are far below 0, this shift pushes them down further and every exponential "
+            "is 0",
+        ),
+        Wrong(
+            name="divided by the maximum",
+            answer=lambda z: _with_shift(z / z.amax(dim=-1, keepdim=True), 0 * z),
+            hint="a division changes the differences, as a temperature does; a subtraction does not",
+        ),
+        Wrong(
+            name="logits clamped",
+            answer=lambda z: z.clamp(-80, 80).log_softmax(dim=-1),
+            hint="what is beyond your bounds becomes equal to the bound: differences between large logits are lost",
+        ),
+        Wrong(
+            name="a fixed shift",
+            answer=lambda z: _with_shift(z, torch.tensor(100.0)),
+            hint="no fixed number fits all rows: the logits may be 10,000 or -10,000",
+        ),
+        Wrong(
+            name="mean of the exponentials",
+            answer=lambda z: (
+                z
+                - z.amax(dim=-1, keepdim=True)
+                - (z - z.amax(dim=-1, keepdim=True)).exp().mean(dim=-1, keepdim=True).log()
+            ),
+            hint="with a mean the probabilities add up to the number of classes; the sum is wanted",
+        ),
+        Wrong(
+            name="log of the sum added",
+            answer=lambda z: (
+                z
+                - z.amax(dim=-1, keepdim=True)
+                + (z - z.amax(dim=-1, keepdim=True)).exp().sum(dim=-1, keepdim=True).log()
+            ),
+            hint="dividing by the sum becomes a subtraction under the logarithm, not an addition",
+        ),
+        Wrong(
+            name="logarithm before the sum",
+            answer=lambda z: z - z.amax(dim=-1, keepdim=True) - (z - z.amax(dim=-1, keepdim=True)).sum(-1, True),
+            hint="the logarithm was taken of each exponential, which undoes it: first the sum, then its logarithm",
+        ),
+        Wrong(
+            name="shift subtracted twice",
+            answer=lambda z: z.log_softmax(dim=-1) - z.amax(dim=-1, keepdim=True),
+            hint="the shift is taken away once too often: after it, both terms are shifted already",
+        ),
+        Wrong(
+            name="one more under the logarithm",
+            answer=lambda z: (
+                z
+                - z.amax(dim=-1, keepdim=True)
+                - (z - z.amax(dim=-1, keepdim=True)).exp().sum(dim=-1, keepdim=True).log1p()
+            ),
+            hint="log1p adds a 1 to the sum, as if there were one class more, with the logit of the largest",
+        ),
+        Wrong(
+            name="base two",
+            answer=lambda z: z.log_softmax(dim=-1) / math.log(2),
+            hint="these are logarithms to the base 2; exp of the result has to give the probabilities",
+        ),
+        Wrong(
+            name="two softmaxes",
+            answer=lambda z: z.softmax(dim=-1).log_softmax(dim=-1),
+            hint="the softmax is taken twice: the second one sees probabilities, all between 0 and 1",
+        ),
+        Wrong(
+            name="a sigmoid for each",
+            answer=F.logsigmoid,
+            hint="each logit is judged by itself here: the classes of a row have to share one whole",
+        ),
+        Wrong(
+            name="the constant only",
+            answer=lambda z: z.logsumexp(dim=-1),
+            hint="this is what has to be subtracted, one number per row; subtract it from the logits",
+        ),
     ),
     flags=(
         Flag(
@@ -174,90 +264,4 @@ LOG_SOFTMAX = Exercise(
         ),
     ),
     notice="The shift by the maximum is shift invariance at work: no exponent is above 0 and one of them is 0.",
-)
-
-
-def log_odds(z: Tensor) -> Tensor:
-    """Log-odds between every two classes.
-
-    z: logits (N, K) of N inputs and K classes, up to 1,000 in size.
-    Returns (N, K, K): entry [n, i, j] is log(p_i / p_j) for input n.
-    """
-    return z[:, :, None] - z[:, None, :]
-
-
-def _odds_cases(generator: torch.Generator) -> list[Case]:
-    def draw(n: int, k: int, size: float = 1.0) -> Case:
-        return named_case(z=torch.randn(n, k, generator=generator) * size)
-
-    cases = [named_case(z=torch.tensor([[2.0, 1.0, -1.0]])), draw(2, 3), draw(5, 3)]
-    return [*cases, draw(*distinct_sizes(generator, 2, 2, 7)), draw(2, 3, 600.0)]
-
-
-def _opposite_both_ways(trial: Trial) -> Mismatch | None:
-    return compare(-trial.output.mT, trial.output)
-
-
-LOG_ODDS = Exercise(
-    id="symbols/log-odds",
-    title="From logits to log-odds",
-    answer="log_odds",
-    solution=log_odds,
-    cases=_odds_cases,
-    properties=(
-        has_shape("there is one number for every pair of classes", lambda z: (*z.shape, z.shape[1])),
-        Property(
-            sentence="the odds of j against i are those of i against j, inverted (the logarithm changes its sign)",
-            test=_opposite_both_ways,
-            hint="log(p_i / p_j) and log(p_j / p_i) differ by their sign only",
-        ),
-        equals(
-            "entry [n, i, j] is log p_i - log p_j",
-            lambda z: z.double().log_softmax(dim=-1)[:, :, None] - z.double().log_softmax(dim=-1)[:, None, :],
-            hint="write log p_i and log p_j with the logits: what do they have in common?",
-        ),
-    ),
-    wrong=(
-        Wrong(
-            name="through the probabilities",
-            answer=lambda z: z.softmax(-1)[:, :, None].log() - z.softmax(-1)[:, None, :].log(),
-            hint="where a probability has become 0 its logarithm is -inf: the answer needs no probability at all",
-        ),
-        Wrong(
-            name="odds without the logarithm",
-            answer=lambda z: z.softmax(-1)[:, :, None] / z.softmax(-1)[:, None, :],
-            hint="these are odds; wanted are their logarithms, and those are much easier to get",
-        ),
-        Wrong(
-            name="difference of the probabilities",
-            answer=lambda z: z.softmax(-1)[:, :, None] - z.softmax(-1)[:, None, :],
-            hint="a difference of probabilities is not a ratio: of what is log(p_i / p_j) the difference?",
-        ),
-        Wrong(
-            name="the other way round",
-            answer=lambda z: z[:, None, :] - z[:, :, None],
-            hint="all signs are turned: entry [n, i, j] has class i on top of the fraction",
-        ),
-        Wrong(
-            name="one class against the rest",
-            answer=lambda z: z.softmax(-1).logit(),
-            hint="log(p / (1 - p)) sets a class against all others together; asked for are pairs of classes",
-        ),
-        Wrong(
-            name="a choice of two",
-            answer=lambda z: F.logsigmoid(z[:, :, None] - z[:, None, :]),
-            hint="this is the log-probability of i when only i and j are left; odds compare i with j, not with both",
-        ),
-        Wrong(
-            name="a probability of two",
-            answer=lambda z: (z[:, :, None] - z[:, None, :]).sigmoid(),
-            hint="the sigmoid turns log-odds into a probability: you had the answer one step earlier",
-        ),
-        Wrong(
-            name="ratio of the logits",
-            answer=lambda z: z[:, :, None] / z[:, None, :],
-            hint="a ratio of probabilities becomes something else when both are under a logarithm",
-        ),
-    ),
-    notice="log Z has cancelled: odds between two classes do not depend on the others.",
 )

@@ -100,6 +100,63 @@ EMBEDDING_SCALE = Exercise(
             answer=lambda std, d_model: 1 / (std * math.sqrt(d_model)),
             hint="this makes token vectors of length 1; positions have length sqrt(d_model / 2)",
         ),
+        Wrong(
+            name="the size that comes out",
+            answer=lambda std, d_model: std * math.sqrt(d_model),
+            hint="this is how large tokens are after the usual factor; asked for is the factor that makes them as "
+            "large as positions",
+        ),
+        Wrong(
+            name="root of the width over std",
+            answer=lambda std, d_model: math.sqrt(d_model) / std,
+            hint="the rms is an average over the entries, so it does not grow with their number",
+        ),
+        Wrong(
+            name="size of the positions alone",
+            answer=lambda std, d_model: math.sqrt(0.5),
+            hint="this is how large positions are; how large are the tokens before the factor?",
+        ),
+        Wrong(
+            name="length of a position alone",
+            answer=lambda std, d_model: math.sqrt(d_model / 2),
+            hint="this is the length of a position vector; neither the rms of the table nor std is in it",
+        ),
+        Wrong(
+            name="inverse root of the width",
+            answer=lambda std, d_model: 1 / math.sqrt(d_model),
+            hint="that would make tokens smaller as they get wider: does an average of squares change with the width?",
+        ),
+        Wrong(
+            name="root of two on top",
+            answer=lambda std, d_model: math.sqrt(2) / std,
+            hint="sines and cosines are at most 1, so their rms cannot be above 1: what is the average of sin²?",
+        ),
+        Wrong(
+            name="inverse variance",
+            answer=lambda std, d_model: 1 / std**2,
+            hint="std is a root already, the root of the mean square; and how large are the positions?",
+        ),
+        Wrong(
+            name="root over everything",
+            answer=lambda std, d_model: math.sqrt(0.5 / std),
+            hint="the root belongs to the mean square of the positions; std is a root already",
+        ),
+        Wrong(
+            name="mean of the absolute values",
+            answer=lambda std, d_model: 2 / math.pi / std,
+            hint="2/pi is the mean of |sin|; the rms squares first, and takes the root of the mean",
+        ),
+        Wrong(
+            name="standard deviation of the positions",
+            answer=lambda std, d_model: float(sinusoids(torch.arange(50), d_model).std()) / std,
+            hint="a standard deviation leaves the mean out, and slow cosines have one: take the root of the mean "
+            "square",
+        ),
+        Wrong(
+            name="wrong sign",
+            answer=lambda std, d_model: -math.sqrt(0.5) / std,
+            hint="a negative factor turns every token around: is that needed to change its size?",
+        ),
     ),
     notice="The width does not matter: sqrt(d_model) is right, up to a factor 0.7, only where std is 1/sqrt(d_model).",
 )
