@@ -299,7 +299,7 @@ def broken(monkeypatch, name: str) -> None:
 
         monkeypatch.setattr(RecurrentSeq2Seq, "step", forgetful)
     elif name == "states not reordered":
-        monkeypatch.setattr("tftutor.models.lstm.CellStates.reorder", lambda self, rows: None)
+        monkeypatch.setattr("tftutor.models.lstm.Carry.reorder", lambda self, rows: None)
     elif name == "sources not reordered":
         reorder = DecoderState.reorder
 

@@ -69,6 +69,32 @@ class KVCache:
         return sum(buffer.nbytes for buffer in self._buffers)
 
 
+class Carry:
+    """What a recurrent layer hands from one token to the next: tensors whose size does not depend on the length."""
+
+    def __init__(self, *states: Tensor, row_axis: int = 0) -> None:
+        self.states = states
+        self.row_axis = row_axis
+
+    def reorder(self, rows: Tensor) -> None:
+        """Row i becomes the old row rows[i]."""
+        self.states = tuple(x.index_select(self.row_axis, rows) for x in self.states)
+
+    def admit(self, other: Carry) -> None:
+        """Append the rows of `other` after the rows here."""
+        self.states = tuple(torch.cat(pair, self.row_axis) for pair in zip(self.states, other.states, strict=True))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the states."""
+        return sum(x.nbytes for x in self.states)
+
+
+def real_first(valid: Tensor) -> Tensor:
+    """The order of columns, (B, T), that puts each row's real tokens first, in their order, and padding behind."""
+    return torch.argsort(~valid, dim=1, stable=True)
+
+
 class Slots(NamedTuple):
     """Where the tokens of one step go, and which keys exist once they are there."""
 

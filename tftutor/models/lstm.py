@@ -14,7 +14,7 @@ from tftutor.config import RecurrentConfig
 from tftutor.layers import Dropout
 from tftutor.masks import padding_mask
 from tftutor.models.encoder_decoder import Generator
-from tftutor.state import KV, DecoderState
+from tftutor.state import KV, Carry, DecoderState, real_first
 
 States = tuple  # of tensors (L, B, D): (hidden, cell) of an LSTM, (hidden,) of a GRU
 
@@ -24,26 +24,6 @@ class Reading(NamedTuple):
 
     states: Tensor  # (B, S, 2 * De): both directions side by side, zero where the source is padding
     last: Tensor  # (B, 2 * De): the forward state after the last token, the backward state after the first
-
-
-class CellStates:
-    """The recurrent states of a decoder: all it remembers of what it has written, whatever the length."""
-
-    def __init__(self, states: States) -> None:
-        self.states = states
-
-    def reorder(self, rows: Tensor) -> None:
-        """Row i becomes the old row rows[i]."""
-        self.states = tuple(x[:, rows] for x in self.states)
-
-    def admit(self, other: CellStates) -> None:
-        """Append the rows of `other` after the rows here."""
-        self.states = tuple(torch.cat(pair, dim=1) for pair in zip(self.states, other.states, strict=True))
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the states."""
-        return sum(x.nbytes for x in self.states)
 
 
 class AdditiveAttention(nn.Module):
@@ -149,7 +129,7 @@ class RecurrentSeq2Seq(nn.Module):
     def start(self, src: Tensor, src_valid: Tensor | None = None) -> DecoderState:
         """Encode `src` (B, S) once and return the state from which `step` writes the target."""
         reading = self.encode(src, src_valid)
-        layers = [CellStates(self.first_states(reading))]
+        layers = [Carry(*self.first_states(reading), row_axis=1)]
         memory = None if self.attention is None else [self.attention.project(reading.states)]
         return DecoderState(
             len(src), layers, max_len=self.cfg.max_len, device=src.device, memory=memory,
@@ -215,7 +195,7 @@ def run_recurrent(
 
     if valid is None or bool(valid.all()):
         return run(x)
-    order = torch.argsort(~valid, dim=1, stable=True)  # (B, T): real ones first
+    order = real_first(valid)
     lengths = valid.sum(dim=1)
     x = x.gather(1, order[..., None].expand_as(x))
     if keep_states or layer.bidirectional:
