@@ -89,7 +89,7 @@ class Cosine(nn.Module):
 
     Args:
         n_heads: one factor for each.
-        start: the factor before training. Henry et al. take log2(n**2 - n) for n keys.
+        start: the factor before training. Henry et al. take log2(n**2 - n) with n a long sequence's length.
 
     Source: Henry et al. 2020 (QKNorm).
     """
