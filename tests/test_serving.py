@@ -21,6 +21,7 @@ from tftutor.serving import (
     MODEL_SHAPES,
     BlockPool,
     Job,
+    PagedKV,
     Request,
     Scheduler,
     cache_bytes,
@@ -30,6 +31,7 @@ from tftutor.serving import (
     step_flops,
 )
 from tftutor.serving.simulation import POLICIES
+from tftutor.state import KV
 
 EXACT = 1e-12
 
@@ -175,6 +177,17 @@ def test_a_pool_that_is_empty_says_so_and_takes_nothing() -> None:
         BlockPool(0, 4)
 
 
+def test_a_table_that_is_too_short_is_not_read_beyond_its_end() -> None:
+    pool, table = BlockPool(3, 4), []
+    store = PagedKV(pool, 1, 2, like=torch.zeros(1))
+    pool.extend(table, 6)
+    new = KV(torch.ones(1, 9, 2), torch.ones(1, 9, 2))
+    for wrong in (lambda: store.read(table, 9), lambda: store.write(table, 0, new), lambda: store.read([], 1)):
+        with pytest.raises(ValueError, match="table: expected blocks for"):
+            wrong()
+    assert store.read([], 0).keys.shape == (1, 0, 2)
+
+
 # Costs
 
 
@@ -278,6 +291,9 @@ def test_traces_are_sorted_and_sensible() -> None:
     assert jobs == random_jobs(500, rate=0.5)
     with pytest.raises(ValueError, match="jobs: expected at least one, sorted by arrival"):
         simulate(jobs[::-1], "static")
+    for bad in ({"n": 0, "rate": 1.0}, {"n": 3, "rate": 0.0}):
+        with pytest.raises(ValueError, match="n, rate: expected at least 1 and more than 0"):
+            random_jobs(**bad)
     with pytest.raises(ValueError, match="policy: expected one of"):
         simulate(jobs, "magic")
     with pytest.raises(ValueError, match="jobs: expected at least one token to read and one to write"):

@@ -36,7 +36,8 @@ class KVCache:
         Views, not copies. Slots a row has not reached hold zeros or leftovers; `slots.key_pos` marks them.
         """
         if new.keys.requires_grad:
-            raise RuntimeError("KVCache is for inference: call the model under torch.no_grad()")
+            how = "call the model under torch.no_grad()"
+            raise RuntimeError(f"KVCache is for inference: {how}")
         for buffer, fresh in zip(self._buffers, new, strict=True):
             fresh = fresh.to(buffer.dtype)
             if slots.start is not None:  # equal lengths, no padding: one slice

@@ -23,7 +23,7 @@ def serving_error(
     wrong = 0
     for request, one in zip(requests, served, strict=True):
         wrong += one.tokens.tolist() != decode_alone(model, request).tolist()
-    return wrong / len(requests)
+    return wrong / max(len(requests), 1)
 
 
 def decode_alone(model: nn.Module, request: Request) -> Tensor:

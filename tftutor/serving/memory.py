@@ -76,6 +76,9 @@ class PagedKV:
     def _locate(self, table: list[int], position: Tensor) -> tuple[Tensor, Tensor]:
         """Block and place in it of each position."""
         size = self.pool.block_size
+        if position.numel() and int(position.max()) >= len(table) * size:
+            raise ValueError(f"table: expected blocks for {int(position.max()) + 1} tokens, got room for "
+                             f"{len(table) * size}; extend it first")  # fmt: skip
         return torch.tensor(table, dtype=torch.int64, device=position.device)[position // size], position % size
 
     @property

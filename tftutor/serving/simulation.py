@@ -63,6 +63,8 @@ def random_jobs(n: int, *, rate: float, seed: int = 0, max_output: int = 200) ->
 
     Gaps are exponential; outputs are geometric with mean 40, at most `max_output`.
     """
+    if n < 1 or not rate > 0:
+        raise ValueError(f"n, rate: expected at least 1 and more than 0, got {n}, {rate}")
     draw = torch.Generator().manual_seed(seed)
     uniform = torch.rand(2, n, generator=draw, dtype=torch.float64)
     exponential = -torch.log1p(-uniform)  # by inverse transform: the same numbers on every processor
