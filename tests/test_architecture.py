@@ -13,10 +13,10 @@ PACKAGE = ROOT / "tftutor"
 
 # A module may import from those before it. Modules that are planned are in their places already.
 ORDER = [
-    "checks", "packages", "machine", "meter", "config", "masks", "positions", "rope_scaling", "state", "layers", "scores", "attention",
-    "efficient", "retention", "ssm", "blocks", "serialization", "results", "models", "decoding", "serving", "metrics",
-    "data", "tasks", "training", "observe", "heads", "neurons", "budget", "properties", "faults", "plots", "claims",
-    "notebook", "exercises", "cli",
+    "checks", "packages", "machine", "meter", "config", "masks", "positions", "rope_scaling", "state", "layers",
+    "norms", "scores", "attention", "efficient", "retention", "ssm", "experts", "blocks", "serialization", "results", "models",
+    "decoding", "serving", "metrics", "data", "tasks", "training", "observe", "heads", "neurons", "budget",
+    "properties", "faults", "plots", "claims", "notebook", "exercises", "cli",
 ]  # fmt: skip
 
 MAX_LINES = 310

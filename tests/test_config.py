@@ -41,7 +41,7 @@ def test_reading_a_config_does_not_change_the_dict() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"class": "Reformer"}, "GPTConfig or BertConfig or RecurrentConfig, got 'Reformer'"),
+        ({"class": "Reformer"}, "RecurrentConfig or HybridConfig, got 'Reformer'"),
         ({"class": None}, "got None"),
         ({"n_layer": 2}, "expected the fields of GPTConfig, got"),
         ({"block": {"d_model": 8}}, "expected the fields of GPTConfig, got"),

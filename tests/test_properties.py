@@ -10,7 +10,21 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny import BOS, EOS, GPT_SCHEMES, V_SRC, bert, encoder_decoder, gpt, ids, left_padded, normal, right_padded, t5
+from tiny import (
+    BOS,
+    EOS,
+    GPT_SCHEMES,
+    V_SRC,
+    bert,
+    encoder_decoder,
+    gpt,
+    hybrid,
+    ids,
+    left_padded,
+    normal,
+    right_padded,
+    t5,
+)
 from torch import Tensor, nn
 
 from tftutor import properties
@@ -29,6 +43,13 @@ LLAMA = dict(positions="rope", norm="rms", bias=False, activation="swiglu", n_kv
 GPTS = {f"{p}-{n}": functools.partial(gpt, positions=p, norm_order=n) for p in GPT_SCHEMES for n in ("pre", "post")}
 GPTS |= {f"{p}-G{g}": functools.partial(gpt, positions=p, n_kv_heads=g) for p in ("alibi", "rope") for g in (1, 2)}
 GPTS["llama"] = functools.partial(gpt, **LLAMA)
+GPTS |= {
+    "retnet": functools.partial(hybrid, ("retention", "retention")),
+    "mamba": functools.partial(hybrid, ("mamba", "mamba")),
+    "jamba": functools.partial(hybrid, ("mamba", "attention", "mamba"), mamba_ffn=True, n_kv_heads=2),
+    "mixed": functools.partial(hybrid, ("attention", "retention", "mamba"), positions="none"),
+    "experts": functools.partial(hybrid, ("attention", "mamba"), n_experts=3, n_active=2),
+}
 PAIRS = {
     f"{p}-{n}": functools.partial(encoder_decoder, positions=p, norm_order=n)
     for p in GPT_SCHEMES

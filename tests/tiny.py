@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tftutor.config import BertConfig, BlockConfig, EncoderDecoderConfig, GPTConfig
-from tftutor.models import GPT, Bert, EncoderDecoder
+from tftutor.config import BertConfig, BlockConfig, EncoderDecoderConfig, GPTConfig, HybridConfig
+from tftutor.models import GPT, Bert, EncoderDecoder, Hybrid
 
 PAD, BOS, EOS = 0, 1, 2
 V, V_SRC = 11, 13
@@ -40,6 +40,14 @@ def gpt(**changes: Any) -> GPT:
     """A GPT of two layers; fields of the block and of the model may be mixed."""
     fields = dict(block=block(changes), vocab_size=V, n_layers=2, max_len=40, n_buckets=8, max_distance=10)
     return shake(GPT(GPTConfig(**(fields | changes))))
+
+
+def hybrid(mixers: tuple[str, ...], **changes: Any) -> Hybrid:
+    """A model of the given layers, without biases in its projections."""
+    fields = dict(block=block({"bias": False, "norm": "rms", "activation": "swiglu"} | changes), vocab_size=V,
+                  mixers=mixers, max_len=40, positions="rope", d_state=3)  # fmt: skip
+    changes = {name: value for name, value in changes.items() if name not in BLOCK_FIELDS}
+    return shake(Hybrid(HybridConfig(**(fields | changes))))
 
 
 def bert(**changes: Any) -> Bert:

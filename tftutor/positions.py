@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from tftutor.checks import expect_choice
-from tftutor.config import _StackConfig
+from tftutor.config import StackConfig
 
 
 class Rotation(NamedTuple):
@@ -227,7 +227,7 @@ class RotaryPositions(PositionScheme):
         return PositionInputs(rotation=rope_rotation(query_pos, self.d_head, base=self.base, layout=self.layout))
 
 
-def build_positions(cfg: _StackConfig, *, bidirectional: bool) -> PositionScheme:
+def build_positions(cfg: StackConfig, *, bidirectional: bool) -> PositionScheme:
     """The scheme that `cfg.positions` names, for one stack."""
     block = cfg.block
     match cfg.positions:

@@ -31,6 +31,7 @@ _MODELS = {
     "GPTConfig": ("tftutor.models", "GPT"),
     "BertConfig": ("tftutor.models", "Bert"),
     "RecurrentConfig": ("tftutor.models", "RecurrentSeq2Seq"),
+    "HybridConfig": ("tftutor.models", "Hybrid"),
 }
 
 

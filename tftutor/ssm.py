@@ -99,12 +99,12 @@ class Mamba(nn.Module):
         self.out_proj = nn.Linear(d_inner, d_model, bias=False)
         self.reset_steps()
 
-    @torch.no_grad()
     def reset_steps(self, low: float = 0.001, high: float = 0.1) -> None:
         """Let untrained step sizes spread over `low` .. `high`, evenly in their logarithm."""
         nn.init.uniform_(self.dt_proj.weight, -(self.dt_rank**-0.5), self.dt_rank**-0.5)
-        dt = torch.empty_like(self.dt_proj.bias).uniform_(math.log(low), math.log(high)).exp()
-        self.dt_proj.bias.copy_(dt + (-(-dt).expm1()).log())  # the inverse of softplus
+        with torch.no_grad():
+            dt = torch.empty_like(self.dt_proj.bias).uniform_(math.log(low), math.log(high)).exp()
+            self.dt_proj.bias.copy_(dt + (-(-dt).expm1()).log())  # the inverse of softplus
 
     def new_carry(self, batch_size: int) -> Carry:
         """An empty memory: the last K - 1 inputs of the convolution (B, K - 1, E), and the cells (B, E, N)."""

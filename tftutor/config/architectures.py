@@ -1,8 +1,4 @@
-"""Architectures as frozen, validated dataclasses; presets are functions that return one.
-
-A config says what the network is, never how it is trained. Vary one with `dataclasses.replace`, or
-with `cfg.with_block(n_kv_heads=1)` for what concerns a single block.
-"""
+"""The fields of every architecture, checked when a config is made."""
 
 from __future__ import annotations
 
@@ -19,6 +15,7 @@ Activation = Literal["relu", "gelu", "gelu_tanh", "swiglu", "geglu"]
 Positions = Literal["none", "sinusoidal", "learned", "t5", "alibi", "rope", "rope_pairs"]
 Tie = Literal["none", "target", "all"]
 Cell = Literal["lstm", "gru"]
+Mixer = Literal["attention", "retention", "mamba"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +67,7 @@ class BlockConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _StackConfig:
+class StackConfig:
     """What every architecture has: blocks, positions, a largest length."""
 
     block: BlockConfig
@@ -99,7 +96,7 @@ class _StackConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EncoderDecoderConfig(_StackConfig):
+class EncoderDecoderConfig(StackConfig):
     """An encoder-decoder Transformer: Vaswani et al. 2017, or T5 as another setting of the same parts."""
 
     src_vocab_size: int
@@ -130,7 +127,7 @@ class EncoderDecoderConfig(_StackConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class GPTConfig(_StackConfig):
+class GPTConfig(StackConfig):
     """A decoder-only language model: GPT-2 by default, LLaMA with other settings (`llama_shape`)."""
 
     vocab_size: int
@@ -144,7 +141,7 @@ class GPTConfig(_StackConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class BertConfig(_StackConfig):
+class BertConfig(StackConfig):
     """An encoder with a masked-language-model head, as in Devlin et al. 2019."""
 
     vocab_size: int
@@ -184,99 +181,44 @@ class RecurrentConfig:
         return sys.maxsize
 
 
-def vaswani_base(src_vocab_size: int, tgt_vocab_size: int, **changes: Any) -> EncoderDecoderConfig:
-    """The base model of Vaswani et al. 2017, section 3 and table 3: post-norm, ReLU, sinusoids, no final norm."""
-    block = BlockConfig(d_model=512, n_heads=8, d_ff=2048, norm_order="post", activation="relu", dropout=0.1)
-    cfg = EncoderDecoderConfig(
-        block=block,
-        src_vocab_size=src_vocab_size,
-        tgt_vocab_size=tgt_vocab_size,
-        n_encoder_layers=6,
-        n_decoder_layers=6,
-        final_norm=False,
-        tie="target",
-    )
-    return dataclasses.replace(cfg, **changes)
+@dataclass(frozen=True, kw_only=True)
+class HybridConfig(StackConfig):
+    """A language model whose layers mix tokens in different ways: RetNet, Mamba, and what lies between.
+
+    Each layer is a mixer and a feed-forward layer; Mamba's own layers have none (`mamba_ffn`).
+    """
+
+    vocab_size: int
+    mixers: tuple[Mixer, ...]  # one per layer, from the first to the last
+    d_state: int = 16  # Mamba: memory cells per feature
+    expand: int = 2  # Mamba: features per feature of the stream
+    kernel: int = 4  # Mamba: tokens in its convolution
+    mamba_ffn: bool = False  # a feed-forward layer after Mamba mixers too, as in Jamba
+    n_experts: int = 1  # feed-forward layers to choose from, in each layer that has one
+    n_active: int = 1  # of them, computed for each token
+    tie: bool = True  # output projection = embedding
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "mixers", tuple(self.mixers))  # a card stores a list
+        super().__post_init__()
+        expect_positive(vocab_size=self.vocab_size, n_layers=self.n_layers, d_state=self.d_state, expand=self.expand,
+                        kernel=self.kernel, n_experts=self.n_experts, n_active=self.n_active)  # fmt: skip
+        for mixer in self.mixers:
+            expect_choice("mixers", mixer, get_args(Mixer))
+        if self.n_active > self.n_experts:
+            raise ValueError(f"n_active={self.n_active}: expected at most n_experts={self.n_experts}")
+        if self.positions in ("learned", "sinusoidal") and set(self.mixers) != {"attention"}:
+            raise ValueError(f"positions: expected a scheme inside attention (rope, alibi, t5, none), got "
+                             f"{self.positions!r}; recurrent layers know the order themselves")  # fmt: skip
+
+    @property
+    def n_layers(self) -> int:
+        """Number of layers."""
+        return len(self.mixers)
 
 
-def t5_small(vocab_size: int = 32_128, **changes: Any) -> EncoderDecoderConfig:
-    """T5 small (Raffel et al. 2020, section 2.1): pre-norm RMSNorm, no biases, relative bias, scores unscaled."""
-    block = BlockConfig(
-        d_model=512,
-        n_heads=8,
-        d_head=64,
-        d_ff=2048,
-        scale=1.0,
-        bias=False,
-        norm="rms",
-        norm_eps=1e-6,
-        activation="relu",
-        dropout=0.1,
-        attn_dropout=0.1,
-    )
-    cfg = EncoderDecoderConfig(
-        block=block,
-        src_vocab_size=vocab_size,
-        tgt_vocab_size=vocab_size,
-        n_encoder_layers=6,
-        n_decoder_layers=6,
-        positions="t5",
-        embed_scale=False,
-        tie="all",
-        output_scale=512**-0.5,
-    )
-    return dataclasses.replace(cfg, **changes)
-
-
-def gpt2_small(vocab_size: int = 50_257, **changes: Any) -> GPTConfig:
-    """GPT-2 small (Radford et al. 2019, table 2): pre-norm LayerNorm, tanh GELU, learned positions."""
-    block = BlockConfig(d_model=768, n_heads=12, d_ff=3072, activation="gelu_tanh", dropout=0.1, attn_dropout=0.1)
-    cfg = GPTConfig(block=block, vocab_size=vocab_size, n_layers=12, max_len=1024, positions="learned")
-    return dataclasses.replace(cfg, **changes)
-
-
-def llama_shape(vocab_size: int = 128_256, **changes: Any) -> GPTConfig:
-    """LLaMA 3 8B (Grattafiori et al. 2024, table 3): RMSNorm, SwiGLU, RoPE with base 500,000, 8 key/value heads."""
-    block = BlockConfig(
-        d_model=4096,
-        n_heads=32,
-        n_kv_heads=8,
-        d_ff=14_336,
-        bias=False,
-        norm="rms",
-        norm_eps=1e-5,
-        activation="swiglu",
-    )
-    cfg = GPTConfig(
-        block=block,
-        vocab_size=vocab_size,
-        n_layers=32,
-        max_len=8192,
-        positions="rope",
-        rope_base=500_000.0,
-        tie=False,
-    )
-    return dataclasses.replace(cfg, **changes)
-
-
-def bert_base(vocab_size: int = 30_522, **changes: Any) -> BertConfig:
-    """BERT base (Devlin et al. 2019, section 3): post-norm, exact GELU, learned positions."""
-    block = BlockConfig(
-        d_model=768,
-        n_heads=12,
-        d_ff=3072,
-        norm_order="post",
-        norm_eps=1e-12,
-        activation="gelu",
-        dropout=0.1,
-        attn_dropout=0.1,
-    )
-    cfg = BertConfig(block=block, vocab_size=vocab_size, n_layers=12, positions="learned")
-    return dataclasses.replace(cfg, **changes)
-
-
-_CONFIGS = {cls.__name__: cls for cls in (EncoderDecoderConfig, GPTConfig, BertConfig, RecurrentConfig)}
-_Config = EncoderDecoderConfig | GPTConfig | BertConfig | RecurrentConfig
+_CONFIGS = {cls.__name__: cls for cls in (EncoderDecoderConfig, GPTConfig, BertConfig, RecurrentConfig, HybridConfig)}
+_Config = EncoderDecoderConfig | GPTConfig | BertConfig | RecurrentConfig | HybridConfig
 
 
 def config_to_dict(cfg: _Config) -> dict[str, Any]:
@@ -291,7 +233,7 @@ def config_from_dict(data: dict[str, Any]) -> _Config:
     if name not in _CONFIGS:
         raise ValueError(f"config: expected class {' or '.join(_CONFIGS)}, got {name!r}")
     try:
-        if issubclass(_CONFIGS[name], _StackConfig):
+        if issubclass(_CONFIGS[name], StackConfig):
             fields["block"] = BlockConfig(**fields["block"])
         return _CONFIGS[name](**fields)
     except (KeyError, TypeError) as error:
