@@ -14,8 +14,8 @@ PACKAGE = ROOT / "tftutor"
 # A module may import from those before it. Modules that are planned are in their places already.
 ORDER = [
     "checks", "packages", "machine", "meter", "config", "masks", "positions", "rope_scaling", "state", "layers",
-    "norms", "scores", "attention", "efficient", "retention", "ssm", "experts", "blocks", "serialization", "results", "models",
-    "decoding", "serving", "metrics", "data", "tasks", "training", "observe", "heads", "neurons", "budget",
+    "norms", "scores", "attention", "efficient", "retention", "ssm", "experts", "blocks", "serialization",
+    "results", "models", "decoding", "serving", "metrics", "data", "tasks", "training", "observe", "heads", "neurons", "budget",
     "properties", "faults", "plots", "claims", "notebook", "exercises", "cli",
 ]  # fmt: skip
 
