@@ -5,7 +5,7 @@ from __future__ import annotations
 from svg import INK, KEY, PALE, QUERY, QUIET, VALUE, arrow, box, text, write
 
 ROWS = ("p", "q", "r", "s", "t")  # of the table of letters
-NEXT = (("EH", 5.17, 0.54), ("IY", 4.77, 0.36), ("EY", 0.90, 0.01))  # the model's, for "read" after R
+NEXT = (("EH", 3.0, 0.56), ("IY", 2.6, 0.38), ("EY", 0.5, 0.05), ("AA", -1.0, 0.01))  # made up, as in symbols_softmax
 CELLS = 4
 SHADE = ((0.2, 0.7, 0.4, 0.9), (0.8, 0.3, 0.6, 0.1), (0.9, 0.2, 0.7, 0.4), (0.1, 0.5, 0.9, 0.6), (0.6, 0.8, 0.2, 0.3))
 
@@ -33,21 +33,19 @@ def table(x: float, y: float, lit: int) -> list[str]:
 
 
 def outcome(x: float, y: float) -> list[str]:
-    """Logits and probabilities of the three likeliest symbols."""
+    """Logits and probabilities of four symbols."""
     parts = [text(x - 12, y - 34, "logits z", size=15, colour=KEY, bold=True),
              text(x + 158, y - 34, "probabilities p", size=15, colour=VALUE, bold=True)]  # fmt: skip
     for i, (name, logit, p) in enumerate(NEXT):
         middle = y + 34 * i
         parts += [
-            text(x - 62, middle + 6, name, size=16, bold=True),
-            f'<rect x="{x - 36}" y="{middle - 11:g}" width="{14 * logit:g}" height="22" fill="{PALE[KEY]}" '
-            f'stroke="{KEY}"/>',
-            text(x - 30, middle + 6, f"{logit:.2f}", size=15, anchor="start"),
+            text(x - 68, middle + 6, name, size=16, bold=True),
+            f'<rect x="{x - 26 + 20 * min(logit, 0):g}" y="{middle - 11:g}" width="{20 * abs(logit):g}" height="22" '
+            f'fill="{PALE[KEY]}" stroke="{KEY}"/>',
+            text(x - 18 + 20 * max(logit, 0), middle + 6, f"{logit:.1f}".replace("-", "−"), size=15, anchor="start"),
             f'<rect x="{x + 100}" y="{middle - 11:g}" width="{120 * p:g}" height="22" fill="{VALUE}"/>',
             text(x + 108 + 120 * p, middle + 6, f"{p:.2f}", size=15, anchor="start"),
         ]
-    parts.append(text(x - 62, y + 34 * 3 + 2, "…", size=18))
-    parts.append(text(x + 60, y + 34 * 3 + 4, "and 39 more", size=14, colour=QUIET))
     return parts
 
 
@@ -88,4 +86,4 @@ if __name__ == "__main__":
         "The letter r becomes the number 20, the number picks a row of a table, the row goes into the layers; the last "
         "vector is multiplied with every row, which gives logits, and a softmax turns them into probabilities"
     )
-    write(__file__, 700, 446, title, draw())
+    write(__file__, 700, 456, title, draw())
