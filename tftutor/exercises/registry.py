@@ -17,6 +17,7 @@ CHAPTERS = {
     "heads": "heads",
     "positions": "positions",
     "encoder-decoder": "encoder_decoder",
+    "generation": "generation",
     "kv-cache": "kv_cache",
 }
 

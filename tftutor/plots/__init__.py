@@ -7,6 +7,7 @@ Colours are told apart by colour-blind readers, and lines differ by marker too.
 
 from __future__ import annotations
 
+from tftutor.plots.calibration import reliability_diagram
 from tftutor.plots.curves import arrows, bars, lines
 from tftutor.plots.heads import label_grid, whiskers
 from tftutor.plots.masks import mask_panels
@@ -14,8 +15,9 @@ from tftutor.plots.matrices import attention_map, heatmap
 from tftutor.plots.points import points
 from tftutor.plots.sizes import dumbbells
 from tftutor.plots.style import COLOURS, MARKERS, WIDTH, panels, save, use_style
+from tftutor.plots.trees import Branch, beam_tree
 
 __all__ = [
-    "COLOURS", "MARKERS", "WIDTH", "arrows", "attention_map", "bars", "dumbbells", "heatmap",
-    "label_grid", "lines", "mask_panels", "panels", "points", "save", "use_style", "whiskers",
+    "Branch", "COLOURS", "MARKERS", "WIDTH", "arrows", "attention_map", "bars", "beam_tree", "dumbbells", "heatmap",
+    "label_grid", "lines", "mask_panels", "panels", "points", "reliability_diagram", "save", "use_style", "whiskers",
 ]  # fmt: skip
