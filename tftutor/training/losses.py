@@ -31,14 +31,15 @@ def sequence_loss(
     Source: label smoothing: Szegedy et al. 2016, section 7; Vaswani et al. 2017, section 5.4.
     """
     if not 0 <= label_smoothing < 1:
-        raise ValueError(f"label_smoothing: expected a share in [0, 1), got {label_smoothing}")
+        raise ValueError(
+            f"label_smoothing: expected a share in [0, 1), got {label_smoothing}")
     rows, length, vocab_size = logits.shape
     expect_shape("targets", targets, B=rows, T=length)
     expect_shape("valid", valid, B=rows, T=length)
     wide = logits if logits.dtype.itemsize > 4 else logits.float()
     answers = targets.masked_fill(~valid, _IGNORED)
     total = F.cross_entropy(
-        wide.reshape(-1, vocab_size), answers.reshape(-1), reduction="sum", ignore_index=_IGNORED,
-        label_smoothing=label_smoothing,
+        wide.reshape(-1, vocab_size), answers.reshape(-1), reduction="sum",
+        ignore_index=_IGNORED, label_smoothing=label_smoothing,
     )  # fmt: skip
     return total, valid.sum()
