@@ -6,7 +6,7 @@ import pytest
 import torch
 from tiny import encoder_decoder, gpt, ids
 
-from tftutor.neurons import record_neurons, silence_neurons
+from tftutor.neurons import record_inputs, record_neurons, silence_neurons
 
 F = 20
 
@@ -24,8 +24,9 @@ def test_recorded_features_are_those_of_the_layer() -> None:
     assert shapes == dict.fromkeys(encoder, (2, 5, F)) | dict.fromkeys(decoder, (2, 3, F))
     assert all(float(hidden.min()) == 0 for hidden in neurons.values())
     ffn, x = model.encoder[0].ffn, torch.randn(4, 24).double()
-    with torch.no_grad(), record_neurons(ffn) as neurons:
+    with torch.no_grad(), record_neurons(ffn) as neurons, record_inputs(ffn) as inputs:
         out = ffn(x)
+    assert torch.equal(inputs[""], x)
     torch.testing.assert_close(ffn.down_proj(neurons[""]), out, rtol=0, atol=1e-12)
     torch.testing.assert_close(neurons[""], ffn.up_proj(x).relu(), rtol=0, atol=1e-12)
     assert not neurons[""].requires_grad

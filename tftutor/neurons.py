@@ -24,20 +24,15 @@ def record_neurons(model: nn.Module) -> Iterator[dict[str, Tensor]]:
         >>> neurons["decoder.0.ffn"].shape
         torch.Size([2, 3, 1024])
     """
-    found: dict[str, Tensor] = {}
-
-    def keeper(name: str) -> Callable[..., None]:
-        def keep(_module: nn.Module, args: tuple[Tensor, ...]) -> None:
-            found[name] = args[0].detach()
-
-        return keep
-
-    hooks = [layer.down_proj.register_forward_pre_hook(keeper(name)) for name, layer in _layers(model).items()]
-    try:
+    with _record({name: layer.down_proj for name, layer in _layers(model).items()}) as found:
         yield found
-    finally:
-        for hook in hooks:
-            hook.remove()
+
+
+@contextmanager
+def record_inputs(model: nn.Module) -> Iterator[dict[str, Tensor]]:
+    """Collect what every feed-forward layer reads during the `with` block: name -> (..., D), of its last pass."""
+    with _record(_layers(model)) as found:
+        yield found
 
 
 @contextmanager
@@ -64,6 +59,25 @@ def silence_neurons(model: nn.Module, silent: Mapping[str, Any]) -> Iterator[Non
     hooks = [layers[name].down_proj.register_forward_pre_hook(zero(which)) for name, which in silent.items()]
     try:
         yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+@contextmanager
+def _record(modules: Mapping[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
+    """Collect the first argument of each module's last call."""
+    found: dict[str, Tensor] = {}
+
+    def keeper(name: str) -> Callable[..., None]:
+        def keep(_module: nn.Module, args: tuple[Tensor, ...]) -> None:
+            found[name] = args[0].detach()
+
+        return keep
+
+    hooks = [module.register_forward_pre_hook(keeper(name)) for name, module in modules.items()]
+    try:
+        yield found
     finally:
         for hook in hooks:
             hook.remove()

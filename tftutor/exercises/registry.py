@@ -16,6 +16,7 @@ CHAPTERS = {
     "masks": "masks",
     "heads": "heads",
     "positions": "positions",
+    "feed-forward": "feed_forward",
     "encoder-decoder": "encoder_decoder",
     "generation": "generation",
     "kv-cache": "kv_cache",

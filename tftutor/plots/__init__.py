@@ -13,11 +13,13 @@ from tftutor.plots.heads import label_grid, whiskers
 from tftutor.plots.masks import mask_panels
 from tftutor.plots.matrices import attention_map, heatmap
 from tftutor.plots.points import points
+from tftutor.plots.shares import stacked
 from tftutor.plots.sizes import dumbbells
 from tftutor.plots.style import COLOURS, MARKERS, WIDTH, panels, save, use_style
 from tftutor.plots.trees import Branch, beam_tree
 
 __all__ = [
-    "Branch", "COLOURS", "MARKERS", "WIDTH", "arrows", "attention_map", "bars", "beam_tree", "dumbbells", "heatmap",
-    "label_grid", "lines", "mask_panels", "panels", "points", "reliability_diagram", "save", "use_style", "whiskers",
+    "COLOURS", "MARKERS", "WIDTH", "Branch", "arrows", "attention_map", "bars", "beam_tree", "dumbbells", "heatmap",
+    "label_grid", "lines", "mask_panels", "panels", "points", "reliability_diagram", "save", "stacked",
+    "use_style", "whiskers",
 ]  # fmt: skip

@@ -143,7 +143,8 @@ def matched_width(d_model: int, multiple: int) -> int:
     Returns the width for the same number of parameters, rounded up to a
     multiple of `multiple`.
     """
-    return math.ceil(8 * d_model / (3 * multiple)) * multiple
+    multiples = -(-8 * d_model // (3 * multiple))  # rounded up
+    return multiples * multiple
 
 
 def _width_cases(_generator: torch.Generator) -> list[Case]:

@@ -14,20 +14,21 @@ from tftutor.models.encoder_decoder import EncoderDecoder
 
 
 def count_parameters(
-    d_model: int, d_ff: int, n_encoder_layers: int, n_decoder_layers: int, vocab_size: int, tied: bool
+    d_model: int, d_ff: int, n_encoder: int, n_decoder: int, vocab_size: int, tied: bool
 ) -> int:
     """How many parameters does the encoder-decoder of 2017 hold?
 
     Every linear layer of a block has a bias; every sub-layer has a LayerNorm
     (gain and shift); no norm after the stacks; positions are sinusoids.
+    n_encoder, n_decoder: layers of the two stacks.
     Three tables of vocab_size rows: source, target, output (without bias).
     tied: the three are one and the same.
     """
     attention = 4 * (d_model * d_model + d_model)
     feed_forward = d_model * d_ff + d_ff + d_ff * d_model + d_model
     norm = 2 * d_model
-    encoder = n_encoder_layers * (attention + feed_forward + 2 * norm)
-    decoder = n_decoder_layers * (2 * attention + feed_forward + 3 * norm)
+    encoder = n_encoder * (attention + feed_forward + 2 * norm)
+    decoder = n_decoder * (2 * attention + feed_forward + 3 * norm)
     return encoder + decoder + (1 if tied else 3) * vocab_size * d_model
 
 
@@ -42,7 +43,7 @@ def _truth(d: int, f: int, n: int, m: int, v: int, tied: bool) -> int:
 
 
 def _cases(_generator: torch.Generator) -> list[Case]:
-    names = ("d_model", "d_ff", "n_encoder_layers", "n_decoder_layers", "vocab_size", "tied")
+    names = ("d_model", "d_ff", "n_encoder", "n_decoder", "vocab_size", "tied")
     rows = ((2, 3, 1, 1, 5, True), (4, 10, 1, 2, 7, False), (4, 10, 2, 1, 7, True), (6, 24, 3, 5, 11, False),
             (8, 20, 4, 3, 13, True), (512, 2048, 6, 6, 37_000, True))  # fmt: skip
     return [named_case(**dict(zip(names, row, strict=True))) for row in rows]
