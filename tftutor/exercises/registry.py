@@ -16,8 +16,10 @@ CHAPTERS = {
     "masks": "masks",
     "heads": "heads",
     "positions": "positions",
+    "norms": "normalisation",
     "feed-forward": "feed_forward",
     "encoder-decoder": "encoder_decoder",
+    "forcing": "teacher_forcing",
     "generation": "generation",
     "kv-cache": "kv_cache",
 }
