@@ -15,8 +15,9 @@ MARKS = (PAD, BOS, EOS)  # never read back while writing: the writer stops at EO
 
 
 def mix_guesses(
-    tgt_in: Tensor, logits: Tensor, share: float, *, generator: torch.Generator | None = None
-) -> Tensor:
+    tgt_in: Tensor, logits: Tensor, share: float, *,
+    generator: torch.Generator | None = None,
+) -> Tensor:  # fmt: skip
     """Decoder inputs in which some symbols are replaced by the model's own guesses.
 
     The input at t is the answer to position t - 1, so its replacement is drawn from the logits at t - 1. Each symbol is
@@ -36,11 +37,12 @@ def mix_guesses(
     rows, length, vocab_size = logits.shape
     expect_shape("tgt_in", tgt_in, B=rows, T=length)
     marks = torch.tensor(MARKS, device=tgt_in.device)
-    odds = logits.detach().float().index_fill(-1, marks, float("-inf")).softmax(dim=-1)
+    odds = logits.detach().float().index_fill(-1, marks, float("-inf")).softmax(-1)
     drawn = torch.multinomial(odds.reshape(-1, vocab_size), 1, generator=generator)
     # the guess at t - 1 becomes the input at t
     guesses = torch.cat([tgt_in[:, :1], drawn.view(rows, length)[:, :-1]], dim=1)
-    chosen = torch.rand(tgt_in.shape, generator=generator, device=tgt_in.device) < share
+    chance = torch.rand(tgt_in.shape, generator=generator, device=tgt_in.device)
+    chosen = chance < share
     return torch.where(chosen & ~torch.isin(tgt_in, marks), guesses, tgt_in)
 
 
