@@ -210,6 +210,17 @@ def test_hashing_finds_the_neighbours_and_more_rounds_find_more() -> None:
     assert errors[1] < 0.5 * float((blind - dense).norm() / dense.norm())
 
 
+def test_buckets_of_two_choices_are_pairs_of_them() -> None:
+    vectors, one, two = normal(B, H, 30, DH), normal(H, DH, 2, 2, seed=1), normal(H, DH, 2, 3, seed=2)
+    first, second = (efficient.lsh_buckets(vectors, rotation) for rotation in (one, two))
+    pairs = efficient.lsh_buckets(vectors, one, two)
+    assert torch.equal(pairs % 4, first)
+    assert torch.equal(pairs // 4, second)
+    assert pairs.shape == (B, H, 2, 30)
+    with pytest.raises(ValueError, match="rotations: expected at least one tensor, got none"):
+        efficient.lsh_buckets(vectors)
+
+
 def test_a_text_that_does_not_fill_its_chunks_is_refused() -> None:
     qk, _, v = inputs(10)
     with pytest.raises(ValueError, match="qk: expected a multiple of chunk=4 tokens, got 10; pad the text"):

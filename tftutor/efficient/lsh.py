@@ -20,19 +20,29 @@ from tftutor.efficient.online import finish, partial_attention
 SELF_PENALTY = -1e5  # added to a token's score of itself: taken only where there is nothing else
 
 
-def lsh_buckets(vectors: Tensor, rotations: Tensor) -> Tensor:
+def lsh_buckets(vectors: Tensor, *rotations: Tensor) -> Tensor:
     """The bucket of each vector in each round: the axis, or its opposite, that lies nearest after a random projection.
+
+    With several sets of rotations a bucket is a pair (triple, ...) of choices. Two sets of m / 2 columns tell m * m
+    buckets apart at the cost of 2 m. Long texts need that: the number of buckets grows with the text, and with a single
+    set hashing itself would cost in proportion to the square of its length.
 
     Args:
         vectors: (B, H, N, Dh).
-        rotations: normally distributed numbers, (H, Dh, R, n_buckets / 2), for R rounds.
+        rotations: one or more of normally distributed numbers, (H, Dh, R, n / 2), for R rounds; an n for each.
 
     Returns:
-        long, (B, H, R, N), numbers below n_buckets.
+        long, (B, H, R, N), numbers below the product of all n.
     """
-    expect_shape("rotations", rotations, H=vectors.shape[1], Dh=vectors.shape[3], R=None, half=None)
-    turned = torch.einsum("bhnd,hdri->bhrni", vectors, rotations)
-    return torch.cat([turned, -turned], dim=-1).argmax(dim=-1)
+    if not rotations:
+        raise ValueError("rotations: expected at least one tensor, got none")
+    buckets, n_buckets = torch.zeros((), dtype=torch.int64, device=vectors.device), 1
+    for rotation in rotations:
+        expect_shape("rotations", rotation, H=vectors.shape[1], Dh=vectors.shape[3], R=None, half=None)
+        turned = torch.einsum("bhnd,hdri->bhrni", vectors, rotation)
+        buckets = buckets + n_buckets * torch.cat([turned, -turned], dim=-1).argmax(dim=-1)
+        n_buckets *= 2 * rotation.shape[3]
+    return buckets
 
 
 def lsh_attention(qk: Tensor, v: Tensor, buckets: Tensor, *, chunk: int, causal: bool = False) -> Tensor:

@@ -22,6 +22,7 @@ CHAPTERS = {
     "forcing": "teacher_forcing",
     "generation": "generation",
     "kv-cache": "kv_cache",
+    "efficient": "efficient",
 }
 
 
