@@ -58,6 +58,14 @@ def test_the_order_depends_on_the_epoch_alone():
     assert all(len(batch) == 5 for batch in task.plan(0))
 
 
+def test_an_epoch_may_be_a_part_of_the_windows():
+    texts = TextSplits(ALTERNATING, ALTERNATING[:100], ALTERNATING[:100])
+    part = TextTask(texts, dataclasses.replace(RECIPE, windows=23))
+    assert [len(batch) for batch in part.plan(0)] == [5] * 4
+    assert part.plan(0) == tiny_task().plan(0)[:4]
+    assert part.plan(1) != part.plan(0)
+
+
 def test_an_untrained_model_knows_nothing():
     torch.manual_seed(0)
     nats = nats_per_character(GPT(RECIPE.config), tiny_task().dev)
