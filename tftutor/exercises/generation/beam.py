@@ -35,8 +35,8 @@ def beam_search(
             if text and text[-1] == eos:
                 candidates.append((total, text))
             else:
-                steps = after(text)
-                candidates += [(total + steps[i], [*text, i]) for i in range(len(steps))]
+                for i, step in enumerate(after(text)):
+                    candidates.append((total + step, [*text, i]))
         candidates.sort(key=lambda c: c[0] / len(c[1]) ** alpha, reverse=True)
         beam = candidates[:n_beams]
     return beam[0][1]

@@ -24,7 +24,8 @@ def left_pad(prompts: Sequence[Sequence[int]]) -> Padded:
     padding.
     """
     longest = max(len(prompt) for prompt in prompts)
-    tokens = torch.tensor([[0] * (longest - len(row)) + list(row) for row in prompts])
+    rows = [[0] * (longest - len(row)) + list(row) for row in prompts]
+    tokens = torch.tensor(rows)
     lengths = torch.tensor([len(row) for row in prompts])
     positions = torch.arange(longest) - (longest - lengths)[:, None]
     valid = positions >= 0
