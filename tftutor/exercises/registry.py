@@ -23,6 +23,7 @@ CHAPTERS = {
     "generation": "generation",
     "kv-cache": "kv_cache",
     "efficient": "efficient",
+    "lengths": "lengths",
 }
 
 
