@@ -12,14 +12,15 @@ from tftutor.plots.curves import arrows, bars, lines
 from tftutor.plots.heads import label_grid, whiskers
 from tftutor.plots.masks import mask_panels
 from tftutor.plots.matrices import attention_map, heatmap
+from tftutor.plots.patterns import pattern_panels
 from tftutor.plots.points import points
 from tftutor.plots.shares import stacked
 from tftutor.plots.sizes import dumbbells
-from tftutor.plots.style import COLOURS, MARKERS, WIDTH, panels, save, use_style
+from tftutor.plots.style import COLOURS, MARKERS, WIDTH, legend_below, panels, save, use_style
 from tftutor.plots.trees import Branch, beam_tree
 
 __all__ = [
     "COLOURS", "MARKERS", "WIDTH", "Branch", "arrows", "attention_map", "bars", "beam_tree", "dumbbells", "heatmap",
-    "label_grid", "lines", "mask_panels", "panels", "points", "reliability_diagram", "save", "stacked",
-    "use_style", "whiskers",
+    "label_grid", "legend_below", "lines", "mask_panels", "panels", "pattern_panels", "points", "reliability_diagram",
+    "save", "stacked", "use_style", "whiskers",
 ]  # fmt: skip

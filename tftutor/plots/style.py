@@ -52,6 +52,15 @@ def panels(n: int, *, height: float = 2.8, width: float = WIDTH, share_y: bool =
     return list(plt.subplots(1, n, figsize=(width, height), squeeze=False, sharey=share_y)[1][0])
 
 
+def legend_below(axes: Sequence[Axes], *, columns: int = 4) -> None:
+    """One legend under the figure, for panels that share their curves or have no room inside."""
+    for ax in axes:
+        if ax.get_legend() is not None:
+            ax.get_legend().remove()
+    handles, labels = axes[0].get_legend_handles_labels()
+    axes[0].figure.legend(handles, labels, loc="outside lower center", ncols=columns)
+
+
 def save(path: Path | str) -> None:
     """Write the current figure to a file, the same bytes each time, and close it: for scripts in images/."""
     path = Path(path)
