@@ -5,7 +5,7 @@ Three questions are kept apart: does a model run, does it predict as well as bef
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -100,7 +100,7 @@ def draw_letters(count: int, *, generator: torch.Generator) -> Tensor:
 
 def teach_needles(
     model: GPT, *, steps: int = 400, window: int = 64, batch_size: int = 16, needles: int = 4, seed: int = 0,
-    learning_rate: float = 1e-3,
+    learning_rate: float = 1e-3, track: Callable[[Iterable[int]], Iterable[int]] = iter,
 ) -> None:  # fmt: skip
     """Train `model` in place to repeat what followed the mark, without unlearning the plays.
 
@@ -120,7 +120,7 @@ def teach_needles(
         return F.cross_entropy(logits.flatten(0, 1), text[:, 1:].flatten()) + known
 
     train_small(model, steps=steps, window=window, batch_size=batch_size, learning_rate=learning_rate, seed=seed,
-                loss=loss)  # fmt: skip
+                loss=loss, track=track)  # fmt: skip
 
 
 def needle_recall(

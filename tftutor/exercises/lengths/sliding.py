@@ -44,6 +44,12 @@ def _ring(n: int, window: int, sinks: int) -> Tensor:
     return slot.masked_fill(cache_positions(n, window, sinks) < 0, -1)
 
 
+def _firsts(n: int, size: int) -> Tensor:
+    """A cache that takes in the first `size` tokens and then nobody."""
+    t, s = torch.arange(n)[:, None], torch.arange(n)
+    return s.expand(n, n).masked_fill((s > t) | (s >= size), -1)
+
+
 def _cases(generator: torch.Generator) -> list[Case]:
     settings = ((3, 2, 0), (4, 2, 1), (6, 3, 1), (9, 4, 2), (11, 3, 4), (5, 7, 1), (8, 1, 0))
     return [named_case(n_tokens=n, window=window, sinks=sinks) for n, window, sinks in settings]
@@ -125,6 +131,18 @@ CACHE_POSITIONS = Exercise(
         Wrong(name="counted from one",
               answer=lambda n, w, k: (p := cache_positions(n, w, k)) + (p >= 0).long(),
               hint="the first kept token has no kept token before it: counting starts at 0"),
+        Wrong(name="transposed", answer=lambda n, w, k: cache_positions(n, w, k).T,
+              hint="rows and columns are exchanged: a row is a moment of reading, a column a token"),
+        Wrong(name="nobody evicted", answer=lambda n, w, k: cache_positions(n, n, 0),
+              hint="every token read so far is still there: who has to leave when the cache is full?"),
+        Wrong(name="the first stay", answer=lambda n, w, k: _firsts(n, w + k),
+              hint="the cache fills up and takes nobody in any more: it is the oldest that leave, sinks excepted"),
+        Wrong(name="counted in the window alone", answer=lambda n, w, k: torch.where(
+                  (p := cache_positions(n, w, k)) >= k, p - k, p),
+              hint="sinks and window both count from 0, so that two kept tokens share a position"),
+        Wrong(name="remainders", answer=lambda n, w, k: (torch.arange(n).expand(n, n) % (w + k)).masked_fill(
+                  cache_positions(n, w, k) < 0, -1),
+              hint="remainders jump back to 0 in mid-window: neighbours in the text must stay neighbours"),
         Wrong(name="last row only", answer=lambda n, w, k: cache_positions(n, w, k)[-1],
               hint="this is the cache after the last token: there is a row for every token read"),
     ),
