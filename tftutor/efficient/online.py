@@ -53,7 +53,8 @@ def merge(a: Partial, b: Partial) -> Partial:
     """The triple of all keys of `a` and `b` together."""
     top = torch.maximum(a.top, b.top)
     shrink_a, shrink_b = (a.top - _finite(top)).exp(), (b.top - _finite(top)).exp()
-    return Partial(a.mixed * shrink_a + b.mixed * shrink_b, top, a.total * shrink_a + b.total * shrink_b)
+    mixed = a.mixed * shrink_a + b.mixed * shrink_b
+    return Partial(mixed, top, a.total * shrink_a + b.total * shrink_b)
 
 
 def finish(partial: Partial) -> Tensor:
