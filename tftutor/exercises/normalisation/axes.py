@@ -18,7 +18,7 @@ def shared_axes(norm: Norm, x: Tensor) -> str:
     """Along which axes do numbers share their statistics?
 
     norm: a function from (B, T, D) to (B, T, D).
-    x: an input to try it on, (B, T, D), each axis at least 2 long.
+    x: an input to try it on, (B, T, D), each axis at least 3 long.
     Returns a string of those of the letters "BTD" along which changing one
     number moves others: "D" for layer norm, "" if every number is on its own.
     """
