@@ -104,3 +104,37 @@ def test_untrained_step_sizes_lie_in_their_range() -> None:
     dt = torch.nn.functional.softplus(ssm.Mamba(64).dt_proj.bias.detach())
     assert 0.0009 < dt.min() < 0.003
     assert 0.03 < dt.max() < 0.11
+
+
+@pytest.mark.parametrize("parts", [("dt",), ("b", "c"), ("dt", "b", "c")])
+def test_what_is_fixed_no_longer_depends_on_the_token(parts) -> None:
+    layer = torch.nn.Sequential(shake(ssm.Mamba(D, d_state=N)))
+    before = layer[0].x_proj
+    u = normal(B, T, before.in_features)
+    ssm.fix_selection(layer, *parts)
+    wanted, got = (part.split([layer[0].dt_rank, N, N], dim=-1) for part in (before(u), layer[0].x_proj(u)))
+    for name, old, new in zip(("dt", "b", "c"), wanted, got, strict=True):
+        constant = bool((new == new[:1, :1]).all())
+        assert constant == (name in parts)
+        assert torch.equal(old, new) == (name not in parts)
+    assert layer(normal(B, T, D)).shape == (B, T, D)
+
+
+def test_a_layer_with_all_fixed_is_linear_and_the_same_at_all_times() -> None:
+    """The scan of such a layer, without convolution and gates, gives for a sum of inputs the sum of the outputs."""
+    u, v, a = normal(B, T, E), normal(B, T, E, seed=1), -normal(E, N, seed=2).abs()
+    rest = (normal(E, seed=5), torch.zeros(B, E, N, dtype=torch.float64))
+
+    def outputs(x: torch.Tensor, chosen_by: torch.Tensor) -> torch.Tensor:
+        dt = torch.nn.functional.softplus(chosen_by)
+        b, c = chosen_by[..., :1].expand(-1, -1, N), chosen_by[..., 1:2].expand(-1, -1, N)
+        return ssm.selective_scan(x, dt, a, b, c, *rest)[0]
+
+    fixed = torch.ones_like(u)
+    assert torch.allclose(outputs(u, fixed) + outputs(v, fixed), outputs(u + v, fixed), rtol=0, atol=EXACT)
+    assert not torch.allclose(outputs(u, u) + outputs(v, v), outputs(u + v, u + v), rtol=0, atol=1e-3)
+
+
+def test_an_unknown_part_is_named() -> None:
+    with pytest.raises(ValueError, match="parts: expected one of 'dt', 'b', 'c', got 'a'"):
+        ssm.fix_selection(ssm.Mamba(8), "a")

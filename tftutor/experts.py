@@ -36,7 +36,10 @@ def route(logits: Tensor, n_active: int) -> Routing:
 
 
 def load_balance(routing: Routing, valid: Tensor | None = None) -> Tensor:
-    """n_experts * sum over experts of (share of choices) * (mean probability): 1 when all are used alike, else more.
+    """n_experts * sum over experts of (share of choices) * (mean probability).
+
+    1 when all are chosen alike, n_experts when one is always chosen and sure to be; a little below 1 is possible, where
+    experts are chosen often and narrowly.
 
     Differentiable through the probabilities; added to the loss, times about 0.01, it keeps experts from starving.
 
@@ -61,7 +64,7 @@ class MixtureOfExperts(nn.Module):
         self.n_active = n_active
         self.router = nn.Linear(cfg.d_model, n_experts, bias=False)
         self.experts = nn.ModuleList(build_ffn(cfg) for _ in range(n_experts))
-        self.observer: Callable[[Routing], None] | None = None  # set by record_routing
+        self.observer: Callable[[Routing], None] | None = None  # sees every routing, with its gradient
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., D) -> (..., D)."""

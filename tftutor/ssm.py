@@ -13,20 +13,21 @@ Source: Gu and Dao 2023, "Mamba", sections 2, 3.2 and 3.4.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tftutor.checks import expect_positive
+from tftutor.checks import expect_choice, expect_positive
 from tftutor.state import Carry, real_first
 
 
 def scan_sequential(keep: Tensor, add: Tensor, state: Tensor) -> Tensor:
     """h[t] = keep[t] * h[t - 1] + add[t], one step after another: (B, T, ...) -> (B, T, ...), h[-1] = `state`."""
     states = []
-    for t in range(keep.shape[1]):
-        state = keep[:, t] * state + add[:, t]
+    for kept, added in zip(keep.unbind(1), add.unbind(1), strict=True):
+        state = torch.addcmul(added, kept, state)
         states.append(state)
     return torch.stack(states, dim=1) if states else torch.zeros_like(add)
 
@@ -52,7 +53,7 @@ def scan_parallel(keep: Tensor, add: Tensor, state: Tensor) -> Tensor:
 
 
 def selective_scan(
-    u: Tensor, dt: Tensor, a: Tensor, b: Tensor, c: Tensor, d: Tensor, state: Tensor, *, chunk: int = 64
+    u: Tensor, dt: Tensor, a: Tensor, b: Tensor, c: Tensor, d: Tensor, state: Tensor, *, chunk: int = 8
 ) -> tuple[Tensor, Tensor]:
     """The recurrence of this module, in parallel within chunks: outputs (B, T, E) and the last state (B, E, N).
 
@@ -63,7 +64,8 @@ def selective_scan(
         b, c: how each token writes to and reads from the cells, (B, T, N).
         d: what passes by the state, (E,).
         state: where to start, (B, E, N).
-        chunk: tokens whose states are in memory at once; 1: one step after another.
+        chunk: tokens whose states are made at once, in log2(chunk) steps; 1: one after another. A processor with few
+            cores is fastest with few, since joining stretches costs extra work.
     """
     expect_positive(chunk=chunk)
     outputs = []
@@ -136,3 +138,37 @@ class Mamba(nn.Module):
         last = real[:, None] + torch.arange(self.kernel - 1, device=x.device)  # (B, K - 1)
         carry.states = inputs.gather(1, last[..., None].expand(-1, -1, inputs.shape[-1])), cells
         return self.out_proj(y * F.silu(gate))
+
+
+class FixedParts(nn.Module):
+    """Takes the place of `x_proj` in a `Mamba`: some of dt, B and C become learned constants, the same for all tokens.
+
+    With all three fixed the layer is a linear system that does not change over time, as state space models before
+    Mamba: it cannot choose what to remember.
+
+    Args:
+        proj: the projection of the layer.
+        d_state: N, so that the last 2 N outputs are B and C.
+        parts: those to fix, of "dt", "b", "c".
+
+    Source: the ablation of Gu and Dao 2023, section 4.6.
+    """
+
+    def __init__(self, proj: nn.Linear, d_state: int, parts: Sequence[str]) -> None:
+        super().__init__()
+        for part in parts:
+            expect_choice("parts", part, ("dt", "b", "c"))
+        self.proj = proj
+        sizes = {"dt": proj.out_features - 2 * d_state, "b": d_state, "c": d_state}
+        self.register_buffer("fixed", torch.cat([torch.full((n,), name in parts) for name, n in sizes.items()]))
+        self.constant = nn.Parameter(torch.cat([torch.zeros(sizes["dt"]), torch.randn(2 * d_state)]))
+
+    def forward(self, u: Tensor) -> Tensor:
+        """(B, T, E) -> (B, T, dt_rank + 2 N)."""
+        return torch.where(self.fixed, self.constant, self.proj(u))
+
+
+def fix_selection(model: nn.Module, *parts: str) -> None:
+    """In every Mamba layer of `model`, replace the named parts of the selection by learned constants, in place."""
+    for layer in [module for module in model.modules() if isinstance(module, Mamba)]:
+        layer.x_proj = FixedParts(layer.x_proj, layer.d_state, parts)
