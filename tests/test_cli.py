@@ -110,6 +110,17 @@ def test_a_checkpoint_of_another_kind_is_refused(checkpoint):
     assert "GPT" in one_line(run("generate", "-m", checkpoint, "To be"))
 
 
+def test_generate_hands_on_every_dial(tmp_path, monkeypatch):
+    monkeypatch.setattr("tftutor.cli.use.load_checkpoint", lambda *_: (None, {}))
+    seen = {}
+    monkeypatch.setattr("tftutor.tasks.continue_text", lambda _, prompt, **named: seen.update(named) or "!")
+    dials = "--length 7 --temperature 0.5 --top-k 4 --top-p 0.9 --min-p 0.1 --repetition-penalty 1.2 --seed 3"
+    result = run("generate", *dials.split(), "To be")
+    assert result.stdout == "To be!\n"
+    assert seen == {"length": 7, "temperature": 0.5, "top_k": 4, "top_p": 0.9, "min_p": 0.1, "repetition_penalty": 1.2,
+                    "seed": 3}  # fmt: skip
+
+
 def test_a_truncated_checkpoint_is_refused(checkpoint, tmp_path):
     broken = tmp_path / "broken.safetensors"
     content = Path(checkpoint).read_bytes()

@@ -26,7 +26,7 @@ from tftutor.decoding import (
     sample,
 )
 from tftutor.faults import planted
-from tftutor.properties import ragged_change
+from tftutor.properties import min_p_error, penalty_error, ragged_change
 
 LENGTHS, WIDTH, N_NEW = [6, 2, 4, 1], 6, 7
 Choose = Callable[[Tensor, list[int]], int]
@@ -177,16 +177,6 @@ def test_draw_takes_one_generator_or_one_for_each_row() -> None:
 # Filters
 
 
-def min_p_error(keep: Callable[[Tensor, float], Tensor], logits: Tensor, p: float) -> int:
-    """Rows in which `keep` keeps others than those at least p times as probable as the best."""
-    wrong = 0
-    for row, kept in zip(logits, keep(logits, p), strict=True):
-        probs = row.softmax(dim=-1).tolist()
-        wanted = [x if q >= p * max(probs) else -math.inf for x, q in zip(row.tolist(), probs, strict=True)]
-        wrong += kept.tolist() != wanted
-    return wrong
-
-
 @settings(deadline=None)
 @given(seed=st.integers(0, 10**6), p=st.floats(0.01, 0.99), width=st.floats(0.1, 20))
 def test_min_p_keeps_what_is_near_the_best(seed, p, width) -> None:
@@ -201,16 +191,6 @@ def test_min_p_rejects_other_rules() -> None:
     for broken in (absolute, of_logits, one_for_all, keep_top_p):
         assert min_p_error(broken, logits, 0.3) > 0
     assert torch.equal(keep_min_p(logits, 1.0).isfinite(), logits == logits.max(dim=-1, keepdim=True).values)
-
-
-def penalty_error(penalise: Callable[[Tensor, Tensor, float], Tensor], logits: Tensor, seen: Tensor, by: float) -> int:
-    """Tokens that are treated otherwise than the rule says."""
-    wrong = 0
-    for old, new, tokens in zip(logits.tolist(), penalise(logits, seen, by).tolist(), seen.tolist(), strict=True):
-        for token, (x, y) in enumerate(zip(old, new, strict=True)):
-            wanted = x if token not in tokens else x / by if x > 0 else x * by
-            wrong += not math.isclose(wanted, y)
-    return wrong
 
 
 @settings(deadline=None)

@@ -90,6 +90,23 @@ def test_the_random_text_depends_on_the_seed():
     assert len(first) == 30
 
 
+def test_dials_change_the_text_and_a_penalty_works_at_temperature_0_too():
+    torch.manual_seed(0)
+    model = GPT(RECIPE.config)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.mul_(4)  # untrained logits lie so close together that no dial tells them apart
+    dials = {"top_k": 3, "top_p": 0.2, "min_p": 0.9, "repetition_penalty": 4.0}
+    plain = continue_text(model, "a", length=30)
+    assert all(continue_text(model, "a", length=30, **{name: amount}) != plain for name, amount in dials.items())
+    cold, nearly = (continue_text(model, "a", length=9, **named) for named in ({"temperature": 0}, {"min_p": 1.0}))
+    assert cold == nearly  # nothing but the likeliest is at least as likely as the likeliest
+    penalised = continue_text(model, "a", length=9, temperature=0, repetition_penalty=50.0)
+    assert len(set(penalised)) > len(set(cold))
+    with pytest.raises(ValueError, match="p: expected a share"):
+        continue_text(model, "a", length=3, min_p=2.0)
+
+
 def test_an_empty_prompt_is_refused():
     with pytest.raises(ValueError, match="prompt"):
         continue_text(GPT(RECIPE.config), "", length=3)

@@ -91,11 +91,18 @@ def continue_text(
     temperature: float = 0.8,
     top_k: int | None = None,
     top_p: float | None = None,
+    min_p: float | None = None,
+    repetition_penalty: float = 1.0,
     seed: int = 0,
 ) -> str:
     """`length` characters that follow `prompt`, drawn from a character language model; temperature 0: the likeliest.
 
-    The model sees at most its `max_len` positions: when they are used up, it goes on from the last half of them.
+    The model sees at most its `max_len` positions: when they are used up, it goes on from the last half of them, and a
+    repetition penalty, which counts what has been written, begins anew.
+
+    Args:
+        temperature, top_k, top_p, min_p, repetition_penalty: see `decoding.sample`; at temperature 0 the filters have
+            nothing to choose from, and only the penalty counts.
     """
     if not prompt:
         raise ValueError("prompt: expected at least one character to continue, got an empty text")
@@ -107,12 +114,15 @@ def continue_text(
         context = text[-(limit // 2) :][None]
         n_new = min(limit - context.shape[1] + 1, written + length - len(text))
         state = model.new_state(1)
-        if temperature == 0:
+        if temperature == 0 and repetition_penalty == 1:
             new = greedy(model, context, state, max_new_tokens=n_new)
+        elif temperature == 0:
+            new = sample(model, context, state, max_new_tokens=n_new, top_k=1, repetition_penalty=repetition_penalty,
+                         generator=generator)  # fmt: skip
         else:
             new = sample(
                 model, context, state, max_new_tokens=n_new, temperature=temperature, top_k=top_k, top_p=top_p,
-                generator=generator,
+                min_p=min_p, repetition_penalty=repetition_penalty, generator=generator,
             )  # fmt: skip
         characters = new.tokens[0][new.tokens[0] >= len(SPECIAL_SYMBOLS)]  # marks are none
         if not len(characters):

@@ -100,11 +100,18 @@ def generate(
     top_p: Annotated[
         float | None, typer.Option(help="Draw from the likeliest characters that hold this probability.")
     ] = None,
+    min_p: Annotated[
+        float | None, typer.Option(help="Draw from the characters at least this share as likely as the likeliest.")
+    ] = None,
+    repetition_penalty: Annotated[
+        float, typer.Option(help="Above 1, characters that were written become less likely.")
+    ] = 1.0,
     seed: Annotated[int, typer.Option(help="The same seed gives the same text.")] = 0,
 ) -> None:
     """Continue PROMPT with a small language model trained on Shakespeare's plays, character by character."""
     from tftutor.tasks import continue_text
 
     network, _ = load_checkpoint(model, "GPT")
-    text = continue_text(network, prompt, length=length, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
+    text = continue_text(network, prompt, length=length, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p,
+                         repetition_penalty=repetition_penalty, seed=seed)  # fmt: skip
     typer.echo(prompt + text)

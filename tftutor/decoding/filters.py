@@ -18,7 +18,7 @@ def keep_top_k(logits: Tensor, k: int) -> Tensor:
         >>> keep_top_k(torch.tensor([1.0, 3.0, 2.0]), 2)
         tensor([-inf, 3., 2.])
 
-    Source: Fan et al. 2018, section 5.1.
+    Source: Fan et al. 2018.
     """
     if not 1 <= k <= logits.shape[-1]:
         raise ValueError(f"k: expected 1..{logits.shape[-1]}, the vocabulary size, got {k}")

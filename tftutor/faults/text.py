@@ -68,6 +68,18 @@ def _(keep_top_p: Function) -> Function:
     return broken
 
 
+@fault("min-p-bar-for-all", "decoding.keep_min_p", "where the model is unsure nothing is left to draw",
+       "the bar is p times the best probability of the row, not p itself")  # fmt: skip
+def _(_keep_min_p: Function) -> Function:
+    return lambda logits, p: logits.masked_fill(logits.softmax(dim=-1) < p, float("-inf"))
+
+
+@fault("penalty-divides-all", "decoding.penalise_repeats", "characters with negative logits come back more often",
+       "a negative logit grows when it is divided: multiply it")  # fmt: skip
+def _(_penalise_repeats: Function) -> Function:
+    return lambda logits, seen, penalty: logits.scatter(-1, seen, logits.gather(-1, seen) / penalty)
+
+
 @fault("filter-in-place", "decoding.keep_top_k", "logits used after sampling are full of -inf",
        "the caller still needs its logits")  # fmt: skip
 def _(keep_top_k: Function) -> Function:

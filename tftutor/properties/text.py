@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -96,6 +97,33 @@ def top_p_error(keep: Function, logits: Tensor, p: float) -> float:
             n_best += 1
         wrong += set(kept.isfinite().nonzero()[:, 0].tolist()) != set(order[:n_best].tolist())
     return wrong / len(logits)
+
+
+def min_p_error(keep: Function, logits: Tensor, p: float) -> float:
+    """Does `keep(logits, p)` keep the tokens at least p times as probable as the best of their row (N, V), unaltered?
+
+    The share of wrong rows.
+    """
+    wrong = 0
+    for row, kept in zip(logits, run(keep, logits, p), strict=True):
+        probs = row.softmax(dim=-1).tolist()
+        wanted = [x if q >= p * max(probs) else -math.inf for x, q in zip(row.tolist(), probs, strict=True)]
+        wrong += kept.tolist() != wanted
+    return wrong / len(logits)
+
+
+def penalty_error(penalise: Function, logits: Tensor, seen: Tensor, penalty: float) -> float:
+    """Does `penalise(logits (N, V), seen (N, M), penalty)` make tokens in `seen` less likely, each once, no others?
+
+    Positive logits are divided by the penalty and others multiplied. The share of wrong logits.
+    """
+    wrong = 0
+    new = run(penalise, logits, seen, penalty)
+    for before, after, tokens in zip(logits.tolist(), new.tolist(), seen.tolist(), strict=True):
+        for token, (x, y) in enumerate(zip(before, after, strict=True)):
+            wanted = x if token not in tokens else x / penalty if x > 0 else x * penalty
+            wrong += not math.isclose(wanted, y)
+    return wrong / logits.numel()
 
 
 def temperature_error(draw: Function, logits: Tensor, temperature: float, *, n_draws: int = 20_000) -> float:
