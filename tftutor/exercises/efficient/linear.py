@@ -137,6 +137,21 @@ LINEAR = Exercise(
               hint="a feature map, but another one: relu is 0 for every negative entry, elu(x) + 1 never is"),
         Wrong(name="exp", answer=_variant(feature=torch.exp),
               hint="exp is positive, but f is elu + 1 here; and exp(q) . exp(k) is not exp(q . k) either"),
+        Wrong(name="softplus", answer=_variant(feature=F.softplus),
+              hint="positive and smooth, but another function than elu(x) + 1"),
+        Wrong(name="divided by the mean", answer=lambda q, k, v: linear(q, k, v) * len(k),
+              hint="you divide by the mean over keys: then the weights add up to the number of keys"),
+        Wrong(name="scaled inside", answer=lambda q, k, v: linear(q / q.shape[1] ** 0.5, k, v),
+              hint="the root of the width stands inside f: there is no scale in this formula, and f is not linear"),
+        Wrong(name="every feature normalised", answer=lambda q, k, v: (
+            (F.elu(q) + 1) @ (((F.elu(k) + 1) / (F.elu(k) + 1).sum(dim=0)).T @ v)),
+              hint="each feature is made to add up to 1 over the keys; asked is one sum for each query, over keys and "
+                   "features"),
+        Wrong(name="softmax over keys", answer=lambda q, k, v: q.softmax(dim=-1) @ (k.softmax(dim=0).T @ v),
+              hint="linear in the length, and another method: here queries are normalised over features, keys over text"),
+        Wrong(name="features of the product", answer=lambda q, k, v: (
+            (F.elu(q @ k.T) + 1) / (F.elu(q @ k.T) + 1).sum(dim=-1, keepdim=True)) @ v,
+              hint="f of a product is not a product of f's: apply it to queries and keys before they meet"),
         Wrong(name="softmax features", answer=_variant(feature=lambda x: x.softmax(dim=-1)),
               hint="a softmax over features is another feature map; the task asks for elu + 1"),
         Wrong(name="softmax attention", answer=lambda q, k, v: (q @ k.T / q.shape[1] ** 0.5).softmax(dim=-1) @ v,

@@ -115,6 +115,40 @@ def _variant(
     return variant
 
 
+def _added(a: Triple, b: Triple, *, mixed_times_total: bool = False, divided: bool = False) -> Triple:
+    """The sums added as they are, or with slips on top of that."""
+    by_a, by_b = (a[2][:, None], b[2][:, None]) if mixed_times_total else (1.0, 1.0)
+    mixed, total = a[0] * by_a + b[0] * by_b, a[2] + b[2]
+    return mixed / total[:, None] if divided else mixed, torch.maximum(a[1], b[1]), total
+
+
+def _then(change: Callable[[Triple, Triple, Triple], Triple]) -> Callable[[Triple, Triple], Triple]:
+    """The right answer, then a slip."""
+    return lambda a, b: change(merge(a, b), a, b)
+
+
+def _by_softmax(a: Triple, b: Triple) -> Triple:
+    share_a, share_b = torch.stack([a[1], b[1]]).softmax(dim=0)
+    mixed = a[0] * share_a[:, None] + b[0] * share_b[:, None]
+    return mixed, torch.maximum(a[1], b[1]), a[2] * share_a + b[2] * share_b
+
+
+def _total_twice(a: Triple, b: Triple) -> Triple:
+    return merge((a[0] * a[2][:, None], a[1], a[2]), (b[0] * b[2][:, None], b[1], b[2]))
+
+
+def _base_two(a: Triple, b: Triple) -> Triple:
+    top = torch.maximum(a[1], b[1])
+    by_a, by_b = 2.0 ** (a[1] - top), 2.0 ** (b[1] - top)
+    return a[0] * by_a[:, None] + b[0] * by_b[:, None], top, a[2] * by_a + b[2] * by_b
+
+
+def _only_first(a: Triple, b: Triple) -> Triple:
+    top = torch.maximum(a[1], b[1])
+    by_a = (a[1] - top).exp()
+    return a[0] * by_a[:, None] + b[0], top, a[2] * by_a + b[2]
+
+
 def _averaged(a: Triple, b: Triple) -> Triple:
     """Both pieces finished, and their results averaged."""
     total = a[2] + b[2]
@@ -174,6 +208,28 @@ MERGE = Exercise(
                    "themselves"),
         Wrong(name="without any top", answer=_variant(shrink="raw"),
               hint="exp of a score of 1000 is infinite: the reason that there is a top"),
+        Wrong(name="only the first rescaled", answer=_only_first,
+              hint="this is right only where the second piece has the larger top"),
+        Wrong(name="weighted by the totals", answer=lambda a, b: _added(a, b, divided=True),
+              hint="each piece counts by its own total here; the totals are relative to different tops"),
+        Wrong(name="multiplied by the totals", answer=lambda a, b: _added(a, b, mixed_times_total=True),
+              hint="mixed holds the weights already: total is what it is divided by, at the very end"),
+        Wrong(name="total twice", answer=_total_twice,
+              hint="the tops are right; mixed holds the weights already, and you multiply by total once more"),
+        Wrong(name="totals multiplied",
+              answer=_then(lambda m, a, b: (m[0], m[1], a[2] * (a[1] - m[1]).exp() * b[2] * (b[1] - m[1]).exp())),
+              hint="total is a sum over keys: the sums of two sets of keys are added, not multiplied"),
+        Wrong(name="softmax of the tops", answer=_by_softmax,
+              hint="mixed / total is right, because a common factor cancels; but the sums are no longer relative to "
+                   "the top you return"),
+        Wrong(name="finished", answer=_then(lambda m, a, b: (m[0] / m[2][:, None], m[1], torch.ones_like(m[2]))),
+              hint="you divide at once and call the total 1: how much would this piece weigh in the next merge?"),
+        Wrong(name="smaller top returned", answer=_then(lambda m, a, b: (m[0], torch.minimum(a[1], b[1]), m[2])),
+              hint="the sums are relative to the larger top, and you return the smaller one"),
+        Wrong(name="powers of two", answer=_base_two,
+              hint="the weights are powers of e, and you rescale by powers of 2"),
+        Wrong(name="side by side", answer=lambda a, b: tuple(torch.cat([x, y]) for x, y in zip(a, b, strict=True)),
+              hint="the two pieces stand one after the other, as if they belonged to different queries"),
         Wrong(name="already divided", answer=_variant(returns="divided"),
               hint="mixed is divided by total already: the next merge could not tell how much it weighs"),
         Wrong(name="top lost", answer=_variant(returns="no top"),

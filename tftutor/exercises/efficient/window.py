@@ -112,6 +112,26 @@ WINDOW = Exercise(
               hint="the text is cut into blocks that do not see one another: a window slides along with the query"),
         Wrong(name="triangle upside down", answer=lambda n, w, step: torch.ones(n, n, dtype=torch.bool).triu(-w + 1),
               hint="one edge of the band is right; the other lets the future in"),
+        Wrong(name="not dilated, one too many", answer=lambda n, w, _step: (_back(n) >= 0) & (_back(n) <= w),
+              hint="one key too many (the query is one of the w), and no holes where step > 1"),
+        Wrong(name="reach without holes", answer=lambda n, w, step: (_back(n) >= 0) & (_back(n) <= (w - 1) * step),
+              hint="first and last key are right; with step > 1 those in between are holes"),
+        Wrong(name="not itself, one too few", answer=lambda n, w, step: (
+            (_back(n) > 0) & (_back(n) < w * step) & (_back(n) % step == 0)),
+              hint="the query itself is missing: it is one of the w keys, and the only one that the first row has"),
+        Wrong(name="end off by one", answer=lambda n, w, step: (
+            (_back(n) >= 0) & (_back(n) < w * step - 1) & (_back(n) % step == 0)),
+              hint="right where there are holes, and one key too few for step = 1: look at the end of the window"),
+        Wrong(name="step counted as holes", answer=lambda n, w, step: (
+            (_back(n) >= 0) & (_back(n) < w * (step + 1)) & (_back(n) % (step + 1) == 0)),
+              hint="step is the distance from one key to the next, not how many are left out: step 1 has no holes"),
+        Wrong(name="window shortened by the step", answer=lambda n, w, step: (
+            (_back(n) >= 0) & (_back(n) < max(w // step, 1)) & (_back(n) % step == 0)),
+              hint="you divide w by step: the window reaches further with holes, not less far"),
+        Wrong(name="four axes", answer=lambda n, w, step: window(n, w, step)[None, None],
+              hint="the axes for batch and heads come later: the task asks for two axes"),
+        Wrong(name="floats that mark the hidden", answer=lambda n, w, step: (~window(n, w, step)).float(),
+              hint="two things at once: ones mark what is hidden, and they are numbers; True = may look"),
         Wrong(name="floats", answer=lambda n, w, step: window(n, w, step).float(),
               hint="right pattern, wrong type: compare, so that each entry is True or False"),
         Wrong(name="additive", answer=lambda n, w, step: torch.zeros(n, n).masked_fill(
