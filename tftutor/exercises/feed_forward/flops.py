@@ -39,12 +39,12 @@ def _cases(_generator: torch.Generator) -> list[Case]:
 
 
 def _formula(
-    n: int, d: int, h: int, f: int, n_layers: int, v: int, *, factor: int = 2, projections: int = 4,
+    n: int, d: int, h: int, f: int, n_layers: int, v: int, *, factor: int = 2, projections: float = 4,
     scores: float = 1, values: float = 1, ffn: int = 2, logits: float = 1, table: int = 0,
 ) -> float:  # fmt: skip
     """The count with its parts to be got wrong."""
     block = projections * n * d * d + (scores + values) * n * n * d + ffn * n * d * f
-    return factor * (n_layers * block + logits * n * d * v + table * n * d * v)
+    return round(factor * (n_layers * block + logits * n * d * v + table * n * d * v))
 
 
 def _wrong(name: str, hint: str, **changes: Any) -> Wrong:
@@ -82,6 +82,8 @@ COUNT_FLOPS = Exercise(
         _wrong("no quadratic part", "the matrices with weights are all there; two products of attention have no "
                "weights in them at all", scores=0, values=0),
         _wrong("no output projection", "queries, keys, values: one projection of attention is missing", projections=3),
+        _wrong("two projections", "queries, keys, values, and W_O behind the heads: four projections, not two",
+               projections=2),
         _wrong("no projections", "queries, keys and values have to be computed first, and W_O stands behind",
                projections=0),
         _wrong("no logits", "the blocks are complete; the way to the vocabulary is a product as well", logits=0),
@@ -105,6 +107,52 @@ COUNT_FLOPS = Exercise(
         ),
         _wrong("no feed-forward layer", "attention and the output are complete; the larger half of a block is missing",
                ffn=0),
+        Wrong(
+            name="softmax too",
+            answer=lambda n, d, h, f, n_layers, v: _formula(n, d, h, f, n_layers, v) + n_layers * h * n * n,
+            hint="you count the softmax as well; only matrix products are asked for",
+        ),
+        Wrong(
+            name="activation too",
+            answer=lambda n, d, h, f, n_layers, v: _formula(n, d, h, f, n_layers, v) + n_layers * n * f,
+            hint="you count the activation as well; only matrix products are asked for",
+        ),
+        Wrong(
+            name="one addition fewer",
+            answer=lambda n, d, h, f, n_layers, v: _formula(n, d, h, f, n_layers, v) - n * v - n_layers * (
+                n * (6 * d + f) + h * n * n),
+            hint="exactly right, and nobody counts like that: a sum of A products is taken for A additions, not A - 1",
+        ),
+        Wrong(
+            name="scores without their width",
+            answer=lambda n, d, h, f, n_layers, v: _formula(n, d, h, f, n_layers, v, scores=1 / d, values=1 / d),
+            hint="n_tokens squared is the number of scores; each of them is a sum over the features of its head",
+        ),
+        Wrong(
+            name="quadratic in the width",
+            answer=lambda n, d, h, f, n_layers, v: _formula(n, d, h, f, n_layers, v, scores=d / n, values=d / n),
+            hint="scores and mixing grow with the square of the length, not of the width: (T, Dh) times (Dh, T)",
+        ),
+        Wrong(
+            name="logits without the width",
+            answer=lambda n, d, h, f, n_layers, v: _formula(n, d, h, f, n_layers, v, logits=1 / d),
+            hint="there are n_tokens times vocab_size logits; each of them is a sum over d_model features",
+        ),
+        Wrong(
+            name="projections in every head",
+            answer=lambda n, d, h, f, n_layers, v: _formula(n, d, h, f, n_layers, v, projections=4 * h),
+            hint="h heads project to d_model / n_heads features each: together that is one D x D matrix, not h of them",
+        ),
+        Wrong(
+            name="projections of one head",
+            answer=lambda n, d, h, f, n_layers, v: _formula(n, d, h, f, n_layers, v, projections=4 / h),
+            hint="this projects for one head only; all heads together are D wide",
+        ),
+        Wrong(
+            name="one layer, no logits",
+            answer=lambda n, d, h, f, n_layers, v: _formula(n, d, h, f, 1, v, logits=0),
+            hint="one block is right; there are n_layers of them, and the way to the vocabulary comes after the last",
+        ),
         Wrong(
             name="F = 4 D assumed",
             answer=lambda n, d, h, f, n_layers, v: _formula(n, d, h, 4 * d, n_layers, v),

@@ -125,6 +125,56 @@ SWIGLU = Exercise(
             hint="a softmax makes the hidden features compete; each gate opens by itself",
         ),
         Wrong(
+            name="sigmoid of the other projection",
+            answer=lambda x, g, u, d: ((x @ g) * torch.sigmoid(x @ u)) @ d,
+            hint="silu(z) is z times the sigmoid of the same z, and then the other projection comes in: three factors",
+        ),
+        Wrong(
+            name="sigmoid turned",
+            answer=lambda x, g, u, d: ((x @ g) * torch.sigmoid(-(x @ g)) * (x @ u)) @ d,
+            hint="the sigmoid runs the wrong way: 1 / (1 + exp(-z)) is near 1 for large z, and yours near 0",
+        ),
+        Wrong(
+            name="sigmoid of the SiLU",
+            answer=lambda x, g, u, d: (torch.sigmoid(F.silu(x @ g)) * (x @ u)) @ d,
+            hint="there is a sigmoid inside SiLU already; nothing comes around it",
+        ),
+        Wrong(
+            name="sigmoid of x",
+            answer=lambda x, g, u, d: ((x * torch.sigmoid(x)) @ g * (x @ u)) @ d,
+            hint="the activation bends the gate's projection; here it bends x, before anything is projected",
+        ),
+        Wrong(
+            name="both from a bent x",
+            answer=lambda x, g, u, d: ((F.silu(x) @ g) * (F.silu(x) @ u)) @ d,
+            hint="the activation bends x here, before the projections; it belongs behind one of the two",
+        ),
+        Wrong(
+            name="gate twice",
+            answer=lambda x, g, u, d: (F.silu(x @ g) * (x @ g) * (x @ u)) @ d,
+            hint="one factor too many: SiLU brings its z along, and you multiply by the gate once more",
+        ),
+        Wrong(
+            name="sum in front of the bend",
+            answer=lambda x, g, u, d: F.silu(x @ g + x @ u) @ d,
+            hint="the sum of two projections is one projection: this is a plain layer. A gate multiplies",
+        ),
+        Wrong(
+            name="down before they meet",
+            answer=lambda x, g, u, d: (F.silu(x @ g) @ d) * ((x @ u) @ d),
+            hint="the two meet among the F hidden features, and go down together, once",
+        ),
+        Wrong(
+            name="highway",
+            answer=lambda x, g, u, d: (torch.sigmoid(x @ g) * (x @ u) + (1 - torch.sigmoid(x @ g)) * (x @ g)) @ d,
+            hint="this gate chooses between two things, as in an LSTM; here it only opens and closes one",
+        ),
+        Wrong(
+            name="softplus",
+            answer=lambda x, g, u, d: (F.softplus(x @ g) * (x @ u)) @ d,
+            hint="this gate is a softplus, log(1 + exp(z)), which is never negative; SiLU is z * sigmoid(z)",
+        ),
+        Wrong(
             name="activation at the end",
             answer=lambda x, g, u, d: F.silu(((x @ g) * (x @ u)) @ d),
             hint="the activation stands behind the last matrix here: what leaves the layer may be anything, positive "
@@ -148,7 +198,7 @@ def matched_width(d_model: int, multiple: int) -> int:
 
 
 def _width_cases(_generator: torch.Generator) -> list[Case]:
-    sizes = ((96, 64), (64, 8), (4096, 256), (100, 16), (512, 128), (5120, 256), (250, 32))
+    sizes = ((96, 64), (64, 8), (4096, 256), (100, 16), (512, 128), (5120, 256), (250, 32), (50, 19))
     return [named_case(d_model=d, multiple=m) for d, m in sizes]
 
 
@@ -200,6 +250,32 @@ MATCHED_WIDTH = Exercise(
             answer=lambda d, m: 8 * d / 3,
             hint="the proportion is right; round up to a multiple of the second argument",
             recognise=lambda answer: answer(64, 8) is not None and 170 <= answer(64, 8) <= 171,
+        ),
+        Wrong(
+            name="cut first",
+            answer=lambda d, m: -(-(8 * d // 3) // m) * m,
+            hint="nearly: for d_model = 50 the width is 133.3, and you make that 133, a multiple of 19 as it is. "
+            "Round once, and up",
+        ),
+        Wrong(
+            name="number of multiples",
+            answer=lambda d, m: math.ceil(8 * d / 3 / m),
+            hint="this is how many multiples it takes: the width itself is asked for",
+        ),
+        Wrong(
+            name="times the multiple",
+            answer=lambda d, m: 8 * d / 3 * m,
+            hint="the proportion is right; a multiple is where the width is rounded to, not what it is multiplied by",
+        ),
+        Wrong(
+            name="upside down",
+            answer=lambda d, m: _up(3 * d / 8, m),
+            hint="the fraction is upside down: the hidden width is larger than d_model",
+        ),
+        Wrong(
+            name="power of two",
+            answer=lambda d, m: 2 ** math.ceil(math.log2(8 * d / 3)),
+            hint="the proportion is right; you round up to a power of two instead of a multiple of the second argument",
         ),
         Wrong(
             name="rounded down",

@@ -52,8 +52,8 @@ def _cases(_generator: torch.Generator) -> list[Case]:
 def _formula(
     d: int, f: int, n: int, m: int, v: int, tied: bool, *, projections: int = 4, attn_bias: int = 1,
     ffn_bias: tuple[int, int] = (1, 1), ffn_matrices: int = 2, norm: int = 2, enc_norms: int = 2, dec_norms: int = 3,
-    enc_attn: int = 1, dec_attn: int = 2, wo_bias: int = 1, tables: tuple[int, int] = (1, 3), more: int = 0,
-) -> int:  # fmt: skip
+    enc_attn: float = 1, dec_attn: float = 2, wo_bias: int = 1, tables: tuple[int, int] = (1, 3), more: int = 0,
+) -> float:  # fmt: skip
     """The count with its parts to be got wrong; `more` counts further vectors of width D."""
     attention = projections * (d * d + attn_bias * d) - (1 - wo_bias) * d
     ffn = ffn_matrices * d * f + ffn_bias[0] * f + ffn_bias[1] * d
@@ -119,6 +119,49 @@ COUNT_PARAMETERS = Exercise(
         _wrong("one matrix in the feed-forward layer", "up to F features, and back: that takes two matrices",
                ffn_matrices=1),
         _wrong("bias of W_O forgotten", "three of the four projections of attention have their bias", wo_bias=0),
+        _wrong("two tables always", "when the tables are tied, there is one; else three: source, target, output",
+               tables=(2, 2)),
+        _wrong("tied tables not counted", "tied tables are one tensor, and that one holds parameters like any other",
+               tables=(0, 3)),
+        _wrong("two projections in cross-attention", "cross-attention makes keys and values of the encoder's output, "
+               "with matrices of its own: it has all four projections", dec_attn=1.5),
+        _wrong("no query projection in cross-attention", "cross-attention projects its queries as well: it has all "
+               "four projections", dec_attn=1.75),
+        _wrong("three matrices in the feed-forward layer", "a gated layer has three matrices; that of 2017 is plain",
+               ffn_matrices=3),
+        _wrong("one norm behind the stacks", "you count a norm that is not in a block; this model has none", more=2),
+        _wrong("bare matrices, no cross-attention", "the vectors are missing (biases, norms), and in the decoder a "
+               "whole attention layer", norm=0, attn_bias=0, ffn_bias=(0, 0), dec_attn=1),
+        Wrong(
+            name="tied turned",
+            answer=lambda d, f, n, m, v, tied: _formula(d, f, n, m, v, not tied),
+            hint="the blocks are right; one table if tied, three if not, and you have it the other way round",
+        ),
+        Wrong(
+            name="encoder only",
+            answer=lambda d, f, n, m, v, tied: _formula(d, f, n, 0, v, tied),
+            hint="the encoder and the tables are complete; the decoder's blocks are missing",
+        ),
+        Wrong(
+            name="decoder only",
+            answer=lambda d, f, n, m, v, tied: _formula(d, f, 0, m, v, tied),
+            hint="the decoder and the tables are complete; the encoder's blocks are missing",
+        ),
+        Wrong(
+            name="one block each",
+            answer=lambda d, f, n, m, v, tied: _formula(d, f, 1, 1, v, tied),
+            hint="one block of each kind is counted right; how many of each are there?",
+        ),
+        Wrong(
+            name="norms of one number",
+            answer=lambda d, f, n, m, v, tied: _formula(d, f, n, m, v, tied, norm=0) + 4 * n + 6 * m,
+            hint="a gain and a shift for each *feature*, not one of each for the whole norm",
+        ),
+        Wrong(
+            name="norms once",
+            answer=lambda d, f, n, m, v, tied: _formula(d, f, n, m, v, tied, norm=0, more=2),
+            hint="one norm for the whole model? Each sub-layer of each block has its own",
+        ),
         Wrong(
             name="F = 4 D assumed",
             answer=lambda d, f, n, m, v, tied: _formula(d, 4 * d, n, m, v, tied),

@@ -50,6 +50,11 @@ def _shift(x: Tensor, w: Tensor) -> Tensor:
     return torch.cat([torch.zeros_like(x[:, :1]), x[:, :-1]], dim=1) @ w[0]
 
 
+def _in_pairs(x: Tensor, w: Tensor) -> Tensor:
+    neighbour = torch.arange(x.shape[1]) ^ 1  # 1, 0, 3, 2, ...; the last of an odd number is its own
+    return (x @ w[0]).relu() + 0.3 * x[:, neighbour.clamp(max=x.shape[1] - 1)]
+
+
 KINDS: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], bool]] = {
     "feed-forward": (_feed_forward, True),
     "attention": (_attention, False),  # mixes, but does not care about order
@@ -59,6 +64,7 @@ KINDS: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], bool]] = {
     "norm over all": (_norm_over_all, False),  # mixes a little
     "look-ahead": (_look_ahead, False),
     "leaky": (_leaky, False),  # mixes a hundredth part
+    "in pairs": (_in_pairs, False),  # mixes 0 with 1, 2 with 3, and nothing across
     "shift": (_shift, False),  # an output does not even depend on its own input
 }
 
@@ -118,6 +124,29 @@ def _pairs_only(layer: nn.Module, x: Tensor) -> bool:
     return all(_others_stay(layer, x, t, _all_but(x, t)) for t in range(x.shape[1]))
 
 
+def _halves(layer: nn.Module, x: Tensor) -> bool:
+    halves = torch.cat([layer(x[:, :2]), layer(x[:, 2:])], dim=1)
+    return torch.allclose(halves, layer(x), atol=1e-4)
+
+
+def _same_everywhere(layer: nn.Module, x: Tensor) -> bool:
+    out = layer(x[:, :1].expand_as(x))
+    return torch.allclose(out, out[:, :1].expand_as(out), atol=1e-4)
+
+
+def _acquitted(answer: Callable[[nn.Module, Tensor], bool]) -> set[str]:
+    return {kind for kind in KINDS if answer(Suspect(kind), _TRY) is True}
+
+
+def _lets_weak_mixtures_pass(answer: Callable[[nn.Module, Tensor], bool]) -> bool:
+    return _acquitted(answer) == {"feed-forward", "norm per token", "leaky"}
+
+
+def _permutes(answer: Callable[[nn.Module, Tensor], bool]) -> bool:
+    found = _acquitted(answer)
+    return found >= {"feed-forward", "norm per token", "leaky", "attention"} and "numbered" not in found
+
+
 def _alone(layer: nn.Module, x: Tensor, tolerance: float) -> bool:
     alone = [layer(x[:, t : t + 1]) for t in range(x.shape[1])]
     return torch.allclose(torch.cat(alone, dim=1), layer(x), atol=tolerance)
@@ -167,6 +196,7 @@ POSITION_WISE = Exercise(
             answer=_permute,
             hint="reordering the positions is a test for 'all alike' only: attention without positions passes it, "
             "although it mixes everything",
+            recognise=_permutes,
         ),
         Wrong(
             name="change one, look at the others",
@@ -196,15 +226,34 @@ POSITION_WISE = Exercise(
             hint="the last position by itself tells about the last only; what about those that have something ahead?",
         ),
         Wrong(
+            name="the same token everywhere",
+            answer=_same_everywhere,
+            hint="you test that equal inputs give equal outputs: all mixtures of equal vectors are equal too. Feed "
+            "something that tells the positions apart",
+        ),
+        Wrong(
+            name="two halves",
+            answer=_halves,
+            hint="nothing passes between your two parts; what if neighbours within one of them mix?",
+        ),
+        Wrong(
+            name="some position",
+            answer=lambda layer, x: any(
+                torch.allclose(layer(x[:, t : t + 1]), layer(x)[:, t : t + 1], atol=1e-4) for t in range(x.shape[1])
+            ),
+            hint="one position that needs no company is enough for you here; all of them have to do without",
+        ),
+        Wrong(
             name="shape",
             answer=lambda layer, x: layer(x).shape == x.shape,
-            hint="this acquits every layer: all of them keep the shape of their input, so compare values",
+            hint="this acquits every layer: all of them keep the shape, give the same twice, and treat each sequence "
+            "of a batch by itself. What would attention betray itself by?",
         ),
         Wrong(
             name="wide tolerance",
             answer=lambda layer, x: _alone(layer, x, 0.05),
             hint="your tolerance lets a weak mixture pass: rounding makes differences of a millionth, not more",
-            recognise=lambda answer: answer(Suspect("leaky"), _TRY) is True and not answer(Suspect("attention"), _TRY),
+            recognise=_lets_weak_mixtures_pass,
         ),
         Wrong(
             name="never",

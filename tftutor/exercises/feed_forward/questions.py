@@ -113,6 +113,46 @@ BREAK_DEAD_UNITS = Exercise(
             hint="this is right for x in a circle of radius 1; the corners of a square lie further out",
         ),
         Wrong(
+            name="positive weights only",
+            answer=[-1.0, -1.0, -1.0],
+            hint="right if features went from 0 to 1; here a negative feature turns a negative weight into something "
+            "positive",
+        ),
+        Wrong(
+            name="means",
+            answer=[-1.5, -0.5, -2.0],
+            hint="the mean size of the weights; a unit adds its weights up",
+        ),
+        Wrong(
+            name="sizes of sums",
+            answer=[-1.0, -1.0, -2.0],
+            hint="the signs of the weights cancel in your sums; choose x so that they do not",
+        ),
+        Wrong(
+            name="sums as they are",
+            answer=[-1.0, 1.0, -2.0],
+            hint="the signs of the weights cancel in your sums, and a bias has to push down",
+        ),
+        Wrong(
+            name="squares",
+            answer=[-5.0, -0.5, -10.0],
+            hint="these are sums of squares; x is at most 1 in size, so each weight counts with its size",
+        ),
+        Wrong(
+            name="largest positive weight",
+            answer=[-1.0, -0.5, -1.0],
+            hint="you guard against the largest positive weight alone; a negative weight works together with it where "
+            "its feature is negative",
+        ),
+        Wrong(
+            name="a little lower",
+            answer=[-3.1, -1.1, -4.1],
+            hint="dead, and with a margin: at exactly zero a ReLU gives zero already, and the bias may go up to there",
+            recognise=lambda answer: bool(
+                ((_read_three(answer) - torch.tensor([-3.0, -1.0, -4.0]) + 0.5).abs() < 0.499).all()
+            ),
+        ),
+        Wrong(
             name="signs turned",
             answer=[3.0, 1.0, 4.0],
             hint="the sizes are right, but these biases keep the units on for every x",

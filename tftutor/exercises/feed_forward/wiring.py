@@ -167,6 +167,46 @@ PARALLEL_BLOCK = Exercise(
             hint="the two contributions are added, not multiplied",
         ),
         Wrong(
+            name="serial without the first norm",
+            answer=lambda x, a, f, n: (h := x + a(x)) + f(n(h)),
+            hint="attention reads the raw stream, and the feed-forward layer waits for it here",
+        ),
+        Wrong(
+            name="post-norm",
+            answer=lambda x, a, f, n: n((h := n(x + a(x))) + f(h)),
+            hint="this is the serial block of 2017, with its norms behind the sums",
+        ),
+        Wrong(
+            name="two blocks of one layer, added",
+            answer=lambda x, a, f, n: n(x + a(x)) + n(x + f(x)),
+            hint="the norm belongs in front of each sub-layer, and the stream is added once, as it is",
+        ),
+        Wrong(
+            name="attention read twice",
+            answer=lambda x, a, f, n: x + (h := a(n(x))) + f(h),
+            hint="what is added is added well; but one of the two reads the other's result, not the norm",
+        ),
+        Wrong(
+            name="norm added",
+            answer=lambda x, a, f, n: x + (h := n(x)) + a(h) + f(h),
+            hint="one term too many: the norm is read by the sub-layers, and not itself added to the stream",
+        ),
+        Wrong(
+            name="norm of the sum",
+            answer=lambda x, a, f, n: x + n(a(x) + f(x)),
+            hint="what is added is normalised here, and what the sub-layers read is not: it is the other way round",
+        ),
+        Wrong(
+            name="norm before and behind",
+            answer=lambda x, a, f, n: x + n(a(n(x)) + f(n(x))),
+            hint="nearly: what both contribute is normalised once more before it is added; leave it as it is",
+        ),
+        Wrong(
+            name="subtracted",
+            answer=lambda x, a, f, n: x - a(n(x)) - f(n(x)),
+            hint="the contributions are added to the stream",
+        ),
+        Wrong(
             name="side by side, not added",
             answer=lambda x, a, f, n: torch.cat([x + a(n(x)), x + f(n(x))], dim=-1),
             hint="two streams come out; there is one, to which both contribute",
