@@ -148,7 +148,7 @@ LINEAR = Exercise(
               hint="each feature is made to add up to 1 over the keys; asked is one sum for each query, over keys and "
                    "features"),
         Wrong(name="softmax over keys", answer=lambda q, k, v: q.softmax(dim=-1) @ (k.softmax(dim=0).T @ v),
-              hint="linear in the length, and another method: here queries are normalised over features, keys over text"),
+              hint="linear in the length, but another method: queries are normalised over features, keys over text"),
         Wrong(name="features of the product", answer=lambda q, k, v: (
             (F.elu(q @ k.T) + 1) / (F.elu(q @ k.T) + 1).sum(dim=-1, keepdim=True)) @ v,
               hint="f of a product is not a product of f's: apply it to queries and keys before they meet"),
