@@ -115,15 +115,14 @@ def min_p_error(keep: Function, logits: Tensor, p: float) -> float:
 def penalty_error(penalise: Function, logits: Tensor, seen: Tensor, penalty: float) -> float:
     """Does `penalise(logits (N, V), seen (N, M), penalty)` make tokens in `seen` less likely, each once, no others?
 
-    Positive logits are divided by the penalty and others multiplied. The share of wrong logits.
+    Positive logits are divided by the penalty and others multiplied. The share of wrong rows.
     """
     wrong = 0
     new = run(penalise, logits, seen, penalty)
     for before, after, tokens in zip(logits.tolist(), new.tolist(), seen.tolist(), strict=True):
-        for token, (x, y) in enumerate(zip(before, after, strict=True)):
-            wanted = x if token not in tokens else x / penalty if x > 0 else x * penalty
-            wrong += not math.isclose(wanted, y)
-    return wrong / logits.numel()
+        wanted = [x if token not in tokens else x / penalty if x > 0 else x * penalty for token, x in enumerate(before)]
+        wrong += not all(map(math.isclose, wanted, after))
+    return wrong / len(logits)
 
 
 def temperature_error(draw: Function, logits: Tensor, temperature: float, *, n_draws: int = 20_000) -> float:

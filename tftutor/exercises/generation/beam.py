@@ -157,6 +157,43 @@ def _short_memory(after: nn.Module, *settings: Any) -> list[int]:
     return beam_search(lambda text: after(text[-1:]), *settings)
 
 
+def _carried_on(after: nn.Module, n_beams: int, n_new: int, eos: int, alpha: float) -> list[int]:
+    beam: list[Beam] = [(0.0, [])]
+    for _ in range(n_new):
+        ended = [(total, text) for total, text in beam if text and text[-1] == eos]
+        found = [((total + x) / (len(text) + 1) ** alpha, [*text, i]) for total, text in beam
+                 if (total, text) not in ended for i, x in enumerate(after(text))]  # fmt: skip
+        beam = sorted(ended + found, key=lambda c: c[0], reverse=True)[:n_beams]
+    return beam[0][1]
+
+
+def _cut_at_the_end(after: nn.Module, n_beams: int, n_new: int, eos: int, alpha: float) -> list[int]:
+    text = _variant(ended="go on")(after, n_beams, n_new, eos, alpha)
+    return text[: text.index(eos) + 1] if eos in text else text
+
+
+def _ended_first(after: nn.Module, n_beams: int, n_new: int, eos: int, alpha: float) -> list[int]:
+    beam: list[Beam] = [(0.0, [])]
+    done: list[Beam] = []
+    for _ in range(n_new):
+        found = [(total + x, [*text, i]) for total, text in beam for i, x in enumerate(after(text))]
+        found.sort(key=lambda c: c[0] / len(c[1]) ** alpha, reverse=True)
+        done += [c for c in found[:n_beams] if c[1][-1] == eos]
+        beam = [c for c in found[:n_beams] if c[1][-1] != eos]
+    return max(done or beam, key=lambda c: c[0] / len(c[1]) ** alpha)[1]
+
+
+def _fewer(after: nn.Module, n_beams: int, n_new: int, eos: int, alpha: float) -> list[int]:
+    few = max(1, n_beams - 1)
+
+    def best(text: list[int]) -> list[float]:
+        steps = after(text)
+        bar = sorted(steps, reverse=True)[:few][-1]
+        return [x if x >= bar else -math.inf for x in steps]
+
+    return beam_search(best, n_beams, n_new, eos, alpha)
+
+
 BEAM = Exercise(
     id="generation/beam",
     title="Beam search",
@@ -206,6 +243,23 @@ BEAM = Exercise(
               hint="the end mark is a token like any other: its probability counts, and so does its place"),
         Wrong(name="Wu's penalty", answer=_variant(score=lambda c, alpha, n: c[0] / ((5 + len(c[1])) / 6) ** alpha),
               hint="that is the formula of Wu et al., gentler with short texts; here it is the plain length"),
+        Wrong(name="one more than the length", answer=_variant(
+              score=lambda c, alpha, n: c[0] / (len(c[1]) + 1) ** alpha),
+              hint="every text counts as one longer than it is: BOS is not part of it"),
+        Wrong(name="alpha is 1", answer=_variant(score=lambda c, alpha, n: c[0] / len(c[1])),
+              hint="the score is the mean per id, whatever alpha is"),
+        Wrong(name="the score is carried on", answer=_carried_on,
+              hint="a score that has been divided by a length is added to and divided again: keep the sum of "
+                   "log-probabilities beside it"),
+        Wrong(name="cut at the end", answer=_cut_at_the_end,
+              hint="texts that have ended are continued and cut only when all is over: behind their ends they still "
+                   "lose probability and win length"),
+        Wrong(name="ended texts first", answer=_ended_first,
+              hint="a text that has ended wins over a better one that has not: only the score decides"),
+        Wrong(name="probabilities added", answer=_variant(step=lambda total, step: total + math.exp(step)),
+              hint="probabilities are added here: those multiply, and their logarithms add up"),
+        Wrong(name="fewer continuations", answer=_fewer,
+              hint="of each text only some continuations are looked at: all of the best may come from one text"),
         Wrong(name="only the last id is read", answer=_short_memory,
               hint="what comes next depends on all of the text, not on its last id only"),
         Wrong(name="stops at the first end", answer=_variant(
@@ -219,7 +273,7 @@ BEAM = Exercise(
         Wrong(name="the least probable", answer=_variant(score=lambda c, alpha, n: -c[0] / len(c[1]) ** alpha),
               hint="the beam keeps the least probable texts: log-probabilities are negative, larger is better"),
         Wrong(name="always greedy", answer=_variant(width=lambda k: 1),
-              hint="only one text survives each round, however many beams there are"),
+              hint="only one text survives each round, however many beams there are (copies of a text are one text)"),
         Wrong(name="one beam too many", answer=_variant(width=lambda k: k + 1),
               hint="one text more than n_beams survives each round"),
         Wrong(name="one round too few", answer=_variant(rounds=-1),
@@ -231,7 +285,8 @@ BEAM = Exercise(
               hint="this returns all texts of the beam: only the best one is asked for"),
         Wrong(name="the shortest", answer=_variant(
               give=lambda beam, eos: min(beam, key=lambda c: len(c[1]))[1]),
-              hint="the beam is right, but the shortest of it is returned instead of the best"),
+              hint="the beam is right, but another of its texts is returned than the best by its score: the shortest, "
+                   "or the most probable?"),
     ),
     notice="A wider beam need not find a better text, and a better text by this score need not be a better answer.",
 )  # fmt: skip

@@ -97,6 +97,25 @@ def _crossing(ordered: Tensor, p: float) -> Tensor:
     return ordered.cumsum(dim=-1) - ordered >= p
 
 
+def _ratio(kept: Tensor) -> Tensor:
+    """Without the care of `_normal`: a row of which nothing is left becomes NaN."""
+    return kept / kept.sum(dim=-1, keepdim=True)
+
+
+def _bar(rule: Callable[[Tensor, float], Tensor]) -> Callable[[Tensor, float], Tensor]:
+    """Keep the probabilities (B, V) that clear a bar, and divide by what is left, even if it is nothing."""
+    return lambda logits, p: _ratio(logits.softmax(dim=-1).masked_fill(~rule(logits.softmax(dim=-1), p), 0.0))
+
+
+def _careless(logits: Tensor, p: float) -> Tensor:
+    return _ratio(_by_order(lambda x, p: x.cumsum(dim=-1) > p, normal=False)(logits, p))
+
+
+def _unnormalised_mass(logits: Tensor, p: float) -> Tensor:
+    ordered, index = logits.exp().sort(dim=-1, descending=True)
+    return _normal(torch.zeros_like(logits).scatter(-1, index, ordered.masked_fill(_crossing(ordered, p), 0.0)))
+
+
 def _keep_where(rule: Callable[[Tensor, Tensor, float], Tensor], *, normal: bool = True) -> Callable[..., Tensor]:
     """Keep what the rule says of (logits, probs, p)."""
 
@@ -112,6 +131,12 @@ def _first_rows_set(logits: Tensor, p: float) -> Tensor:
     n = (top_p(logits, p)[0] > 0).sum()
     probs = logits.softmax(dim=-1)
     return _normal(probs.masked_fill(probs < probs.sort(dim=-1, descending=True).values[:, n - 1 : n], 0.0))
+
+
+def _adds_up_to_one_in_all(answer: Callable[[Tensor, float], Tensor]) -> bool:
+    """Whether two rows together, instead of each, add up to 1."""
+    logits = torch.tensor([[0.1, 1.0, 0.4], [1.2, 0.2, 0.3]])
+    return math.isclose(float(answer(logits, 0.5).sum()), 1.0, rel_tol=1e-4)
 
 
 _SHAPE = has_shape("there is one probability for each token", lambda logits, p: tuple(logits.shape))
@@ -135,6 +160,9 @@ TOP_P = Exercise(
     wrong=(
         Wrong(name="without the crossing token", answer=_by_order(lambda x, p: x.cumsum(dim=-1) > p),
               hint="the set stops short of p: the token with which the sum reaches p belongs to it"),
+        Wrong(name="without the crossing token, nothing left", answer=_careless,
+              hint="the set stops short of p, and where the best token alone has p nothing is left to divide by: the "
+                   "token with which the sum reaches p belongs to it"),
         Wrong(name="one more than needed", answer=_by_order(
               lambda x, p: (x.cumsum(dim=-1) - x).roll(1, dims=-1).index_fill(-1, torch.tensor([0, 1]), 0.0) >= p),
               hint="p is reached already, and one more token is taken: that set is not the smallest"),
@@ -144,6 +172,19 @@ TOP_P = Exercise(
               hint="after sorting, column 0 is no longer token 0: bring each probability back to its place"),
         Wrong(name="p for a single token", answer=_keep_where(lambda logits, probs, p: probs >= p),
               hint="p is the mass of the whole set, not a bar that each token has to clear"),
+        Wrong(name="p for a single token, nothing left", answer=_bar(lambda probs, p: probs >= p),
+              hint="in an unsure row no token has p by itself, and nothing is left: p is what the set holds together"),
+        Wrong(name="sums down the batch", answer=_by_order(lambda x, p: x.cumsum(dim=0) - x >= p),
+              hint="the sum runs down the rows: axis 0 counts texts, the tokens lie along the last axis"),
+        Wrong(name="divided by p", answer=lambda logits, p: _by_order(_crossing, normal=False)(logits, p) / p,
+              hint="the set holds p or somewhat more: divide by what it really holds"),
+        Wrong(name="divided by the whole batch", answer=lambda logits, p: top_p(logits, p) / len(logits),
+              recognise=lambda answer: _adds_up_to_one_in_all(answer),
+              hint="all rows together add up to 1: every row is a distribution of its own"),
+        Wrong(name="the other mass", answer=lambda logits, p: top_p(logits, 1 - p),
+              hint="this set holds 1 - p: with a large p nearly everything should be kept"),
+        Wrong(name="no softmax", answer=_unnormalised_mass,
+              hint="exp of a logit is no probability yet: the sum reaches p too soon or too late"),
         Wrong(name="bar, or the best", answer=_keep_where(
               lambda logits, probs, p: (probs >= p) | (probs == probs.max(dim=-1, keepdim=True).values)),
               hint="each token is compared with p by itself: p is about the sum of the likeliest ones"),
@@ -192,71 +233,4 @@ TOP_P = Exercise(
               hint="every token is still there: nothing was cut off"),
     ),
     notice="Sure rows keep few tokens and unsure rows many: that is the difference to top-k.",
-)  # fmt: skip
-
-MIN_P = Exercise(
-    id="generation/min-p",
-    title="Min-p",
-    answer="min_p",
-    solution=min_p,
-    cases=_cases((0.4, 0.3, 0.1, 0.7, 0.05, 0.2)),
-    properties=(
-        _SHAPE, _SUMS, _BEST,
-        Property(sentence="the tokens kept are those near the best of their row", test=_kept(min_p),
-                 hint="what is the bar of each row, as a number?"),
-        equals("what is left keeps its proportions", min_p,
-               hint="a token twice as likely as another before must be so afterwards"),
-    ),
-    wrong=(
-        Wrong(name="an absolute bar", answer=_keep_where(lambda logits, probs, p: probs >= p),
-              hint="the bar is p times the best probability of the row, not p itself"),
-        Wrong(name="an absolute bar, or the best", answer=_keep_where(
-              lambda logits, probs, p: (probs >= p) | (probs == probs.max(dim=-1, keepdim=True).values)),
-              hint="keeping the best by force hides that the bar is in the wrong place: it depends on the best"),
-        Wrong(name="a share of the best logit", answer=_keep_where(
-              lambda logits, probs, p: logits >= p * logits.max(dim=-1, keepdim=True).values),
-              hint="a logit may be negative and has no zero of its own: compare probabilities"),
-        Wrong(name="one bar for all rows", answer=_keep_where(lambda logits, probs, p: probs >= p * probs.max()),
-              hint="the best of the whole batch decides, and unsure rows lose everything: each row has its own"),
-        Wrong(name="best over the batch", answer=_keep_where(
-              lambda logits, probs, p: probs >= p * probs.max(dim=0, keepdim=True).values),
-              hint="this compares a token with the same token in other rows"),
-        Wrong(name="not renormalised", answer=_keep_where(
-              lambda logits, probs, p: probs >= p * probs.max(dim=-1, keepdim=True).values, normal=False),
-              hint="what is left adds up to less than 1: give the missing mass to those that stay"),
-        Wrong(name="below the bar", answer=_keep_where(
-              lambda logits, probs, p: probs < p * probs.max(dim=-1, keepdim=True).values),
-              hint="this keeps the unlikely tokens and cuts off the likely ones"),
-        Wrong(name="distance instead of ratio", answer=_keep_where(
-              lambda logits, probs, p: probs >= probs.max(dim=-1, keepdim=True).values - p),
-              hint="p is a factor, not a distance: half as likely as the best, not less likely by a half"),
-        Wrong(name="difference of logits", answer=_keep_where(
-              lambda logits, probs, p: logits >= logits.max(dim=-1, keepdim=True).values - p),
-              hint="a ratio of probabilities is a difference of logits, but that difference is not p itself"),
-        Wrong(name="times the mean", answer=_keep_where(
-              lambda logits, probs, p: probs >= p * probs.mean(dim=-1, keepdim=True)),
-              hint="the bar hangs on the best token of the row, not on the average one"),
-        Wrong(name="1 - p", answer=_keep_where(
-              lambda logits, probs, p: probs >= (1 - p) * probs.max(dim=-1, keepdim=True).values),
-              hint="a small p cuts off little: here it cuts off nearly everything"),
-        Wrong(name="softmax once more", answer=lambda logits, p: min_p(logits, p).masked_fill(
-              min_p(logits, p) == 0, -1e9).softmax(dim=-1),
-              hint="the softmax of probabilities is nearly even: divide by what is left instead"),
-        Wrong(name="top-p", answer=top_p,
-              hint="this collects mass p; here each token is compared with the best one"),
-        Wrong(name="masked logits", answer=lambda logits, p: logits.masked_fill(min_p(logits, p) == 0, -torch.inf),
-              hint="the right tokens are cut off; these are still logits, and probabilities are asked for"),
-        Wrong(name="softmax over the batch", answer=lambda logits, p: min_p(logits.softmax(dim=0).log(), p),
-              hint="the columns add up to 1 here, and the rows should"),
-        Wrong(name="all alike", answer=lambda logits, p: _normal((min_p(logits, p) > 0).float()),
-              hint="the set is right, and its members have lost their proportions: they are all alike"),
-        Wrong(name="wrong sign", answer=_keep_where(
-              lambda logits, probs, p: logits >= logits.max(dim=-1, keepdim=True).values + abs(math.log(p)) - 1e-9),
-              hint="the logarithm of p is negative: the bar is now above the best token, and nobody reaches it"),
-        Wrong(name="a token", answer=lambda logits, p: logits.argmax(dim=-1),
-              hint="nothing is to be drawn yet: hand back the probabilities to draw from"),
-        Wrong(name="nothing is cut", answer=lambda logits, p: logits.softmax(dim=-1),
-              hint="every token is still there: nothing was cut off"),
-    ),
-    notice="In logits the rule is one subtraction: keep what is at most ln(1/p) below the best.",
 )  # fmt: skip

@@ -99,6 +99,43 @@ def _padded_with_end(model: nn.Module, prompt: Tensor, n_new: int, eos: int) -> 
     return new.masked_fill(ended, eos)
 
 
+def _breaks_first(model: nn.Module, prompt: Tensor, n_new: int, eos: int, stop: str = "all") -> Tensor:
+    text, finished = prompt, torch.zeros(len(prompt), dtype=torch.bool)
+    for _ in range(n_new):
+        token = model(text)[:, -1].argmax(dim=-1).masked_fill(finished, PAD)
+        finished = finished | (token == eos)
+        if getattr(finished, stop)():
+            break
+        text = torch.cat([text, token[:, None]], dim=1)
+    return text[:, prompt.shape[1] :]
+
+
+def _searches_all(model: nn.Module, prompt: Tensor, n_new: int, eos: int) -> Tensor:
+    text = prompt
+    for _ in range(n_new):
+        text = torch.cat([text, model(text)[:, -1:].argmax(dim=-1)], dim=1)
+        if (text == eos).any(dim=1).all():
+            break
+    return text[:, prompt.shape[1] :]
+
+
+def _cut_afterwards(model: nn.Module, prompt: Tensor, n_new: int, eos: int) -> Tensor:
+    new = _variant(pads=False, flags=lambda finished, ended: ended)(model, prompt, n_new, eos)
+    ended = (new == eos).cumsum(dim=1) - (new == eos).long() > 0
+    return new.masked_fill(ended, PAD)
+
+
+def _in_front(model: nn.Module, prompt: Tensor, n_new: int, eos: int) -> Tensor:
+    text, finished = prompt, torch.zeros(len(prompt), dtype=torch.bool)
+    for _ in range(n_new):
+        token = model(text)[:, -1].argmax(dim=-1).masked_fill(finished, PAD)
+        text = torch.cat([token[:, None], text], dim=1)
+        finished = finished | (token == eos)
+        if finished.all():
+            break
+    return text[:, : text.shape[1] - prompt.shape[1]]
+
+
 GREEDY = Exercise(
     id="generation/greedy",
     title="The loop",
@@ -138,6 +175,24 @@ GREEDY = Exercise(
         Wrong(name="one too many", answer=_variant(more=1), hint="this writes one token more than is allowed"),
         Wrong(name="one too few", answer=_variant(more=-1),
               hint="this writes one token less than it may: count the rounds"),
+        Wrong(name="the limit counts the prompt", answer=lambda model, prompt, n_new, eos: generate(
+              model, prompt, max(0, n_new - prompt.shape[1]), eos),
+              hint="n_new counts what is new: the prompt does not use it up"),
+        Wrong(name="breaks before it appends", answer=_breaks_first,
+              hint="the round in which the last row ends is thrown away, end mark and all: append first, then look "
+                   "whether to stop"),
+        Wrong(name="breaks at the first end, before it appends", answer=lambda *given: _breaks_first(
+              *given, stop="any"),
+              hint="when the first row ends, its round is thrown away and all the others are cut off"),
+        Wrong(name="searches the prompt too", answer=_searches_all,
+              hint="the end mark is looked for in all of the text, and the prompt may hold an old one"),
+        Wrong(name="cut afterwards", answer=_cut_afterwards,
+              hint="the rows are right, cut off behind their ends; but the loop stops only if all end in the same "
+                   "round, so there are columns of zeros"),
+        Wrong(name="new ids in front", answer=_in_front,
+              hint="new ids are put before the text: it grows on the right, where the last position is"),
+        Wrong(name="a column for each row", answer=lambda *given: generate(*given).T,
+              hint="rows and columns have changed places: stack the rounds along axis 1"),
         Wrong(name="the end mark is lost", answer=_variant(keep_end=False),
               hint="the end mark belongs to the text: only what is behind it becomes zero"),
         Wrong(name="forgets who has ended", answer=_variant(flags=lambda finished, ended: ended),
@@ -156,7 +211,8 @@ GREEDY = Exercise(
         Wrong(name="logits", answer=lambda model, prompt, n_new, eos: model(prompt),
               hint="these are the logits for the prompt: choose a token, append it, and go round again"),
         Wrong(name="least likely", answer=_variant(pick=lambda logits: logits.argmin(dim=-1)),
-              hint="large logits mean likely tokens"),
+              hint="nothing but zeros: is the smallest logit taken for the likeliest, or are rows silenced before they "
+                   "have ended?"),
         Wrong(name="logits of the position before", answer=_variant(at=-2),
               hint="these logits have not seen the last id yet: they predict it"),
         Wrong(name="one choice for all rows", answer=_variant(
@@ -167,5 +223,3 @@ GREEDY = Exercise(
     ),
     notice="Each round reads the whole text again. A cache changes what that costs, not what comes out.",
 )  # fmt: skip
-
-

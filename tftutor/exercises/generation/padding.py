@@ -58,6 +58,13 @@ def _shapes(trial: Trial) -> Mismatch | None:
     return None
 
 
+def _whole_numbers(trial: Trial) -> Mismatch | None:
+    for name, part in zip(PARTS, trial.output, strict=True):
+        if part.is_floating_point():
+            return Mismatch(f"{name} as whole numbers", str(part.dtype))
+    return None
+
+
 def _part(i: int, sentence: str, hint: str) -> Property:
     def test(trial: Trial) -> Mismatch | None:
         wanted, got = left_pad(*trial.args)[i], trial.output[i]
@@ -102,6 +109,8 @@ LEFT_PAD = Exercise(
     properties=(
         Property(sentence="all three have a row for each prompt, as long as the longest", test=_shapes,
                  hint="how long is the longest prompt, and how much does each of the others lack?"),
+        Property(sentence="ids and positions are whole numbers", test=_whole_numbers,
+                 hint="an embedding refuses numbers with a decimal point: which step made them?"),
         _part(0, "tokens end with the prompt", "every row must end with the last id of its prompt"),
         _part(1, "valid marks the real tokens", "which columns of a row did you fill up yourself?"),
         _part(2, "positions count real tokens", "take one row and write under each id how many real ones precede it"),
@@ -152,6 +161,24 @@ LEFT_PAD = Exercise(
               hint="every row lacks a different number of tokens: one offset cannot do for all"),
         Wrong(name="rows sorted", answer=lambda prompts: left_pad(sorted(prompts, key=len)),
               hint="the rows have changed places: whoever waits for the first answer would get another one"),
+        Wrong(name="padded with BOS", answer=_with(tokens=lambda p, r: r[0].masked_fill(~r[1], 1)),
+              hint="the prompts are in their places, and the filling is 1: 0 was agreed on"),
+        Wrong(name="padded with the first id", answer=_with(
+              tokens=lambda p, r: torch.where(r[1], r[0], torch.tensor([row[0] for row in p])[:, None])),
+              hint="the first id of each prompt is repeated to fill the row: the filling is 0"),
+        Wrong(name="reversed on the right", answer=_with(
+              tokens=lambda p, r: _right_pad([list(row)[::-1] for row in p])[0]),
+              hint="a prompt turned round and filled up on the right has to be turned back"),
+        Wrong(name="padding far away", answer=_with(positions=lambda p, r: r[2].masked_fill(~r[1], -100)),
+              hint="the real tokens are right; padding is marked by -1, and a target that a loss should skip by -100"),
+        Wrong(name="padding counted apart", answer=_with(
+              positions=lambda p, r: torch.where(r[1], r[2], _columns(p, r))),
+              hint="the real tokens are right, and padding has positions of its own: how is padding marked?"),
+        Wrong(name="positions from the ids", answer=_with(
+              positions=lambda p, r: torch.where(r[1], (r[0] != 0).long().cumsum(dim=1) - 1, -1)),
+              hint="a real token whose id is 0 does not move the count on: count what is real, not what is not 0"),
+        Wrong(name="decimal numbers", answer=_with(tokens=lambda p, r: r[0].float()),
+              hint="torch.zeros makes decimal numbers, and ids that are written into it become decimals too"),
         Wrong(name="padded with -1", answer=_with(tokens=lambda p, r: r[0].masked_fill(~r[1], -1)),
               hint="-1 is no id: an embedding table cannot look it up"),
     ),

@@ -167,6 +167,39 @@ EXACT = Exercise(
             hint="you compare the logits at t with the target at t + 1: targets and logits lie side by side already",
         ),
         Wrong(
+            name="all but the first",
+            answer=lambda logits, targets, valid: (_right(logits, targets) | ~valid)[:, 1:].all(dim=1),
+            hint="the first column is left out, but it is no begin mark: targets begin with the first symbol, which "
+            "has to be right like all others",
+        ),
+        Wrong(
+            name="any, padding excused",
+            answer=lambda logits, targets, valid: (_right(logits, targets) | ~valid).any(dim=1),
+            hint="one position of a row is enough in your version, and padding counts as right; how many does an exact "
+            "match need?",
+        ),
+        Wrong(
+            name="right where real, wrong where not",
+            answer=lambda logits, targets, valid: (_right(logits, targets) == valid).all(dim=1),
+            hint="this demands that the guess be *wrong* at padding; there it may be anything",
+        ),
+        Wrong(
+            name="shifted the other way",
+            answer=lambda logits, targets, valid: (_right(logits[:, 1:], targets[:, :-1]) | ~valid[:, :-1]).all(dim=1),
+            hint="you compare the logits at t with the target at t - 1: targets and logits lie side by side already",
+        ),
+        Wrong(
+            name="how far it gets",
+            answer=lambda logits, targets, valid: _right(logits, targets).long().cumprod(dim=1).sum(dim=1),
+            hint="this is how many symbols greedy decoding gets right before its first mistake: is that as many as "
+            "there are?",
+        ),
+        Wrong(
+            name="zeros and ones",
+            answer=lambda logits, targets, valid: (_right(logits, targets) | ~valid).all(dim=1).long(),
+            hint="the verdicts are right, as numbers: leave them True and False, as the comparison made them",
+        ),
+        Wrong(
             name="valid inverted",
             answer=lambda logits, targets, valid: (_right(logits, targets) | valid).all(dim=1),
             hint="real tokens are excused and padding has to be right: True marks what is real",

@@ -108,6 +108,12 @@ def _wide_tolerance(loop: Loop, tokens: Tensor) -> bool:
     return False
 
 
+def _too_large(loop: Loop, tokens: Tensor) -> bool:
+    return _verdict(lambda s, answers, moved: any(bool(moved[: t + 1].any()) for t in answers))(
+        lambda given: loop(torch.where(given == tokens, given, N_IDS)), tokens
+    )
+
+
 FIND_LEAK = Exercise(
     id="forcing/find-leak",
     title="Catch the training loop that shows the answers",
@@ -152,13 +158,14 @@ FIND_LEAK = Exercise(
             answer=_verdict(
                 lambda s, answers, moved: any(bool(moved[: t + 1].any()) for t in answers), lambda n: range(n - 1, n)
             ),
-            hint="you change one end of the text only, and some leaks do not reach it: try every token in turn",
+            hint="some leaks are missed. If you change one end of the text only: try every token in turn. If you look "
+            "at a loss or an accuracy: these models are untrained, compare logits",
         ),
         Wrong(
             name="targets are inputs",
             answer=lambda loop, tokens: torch.equal(loop(tokens)[1], tokens),
-            hint="you recognise a missing shift by its targets; a leak may also sit in the model, or in logits that "
-            "have slipped by one: watch the logits",
+            hint="you find the missing shift and no more, by its targets or by changing the first token only; a leak "
+            "may also sit in the model, or in logits that have slipped by one: change every token and watch the logits",
         ),
         Wrong(
             name="the shift alone",
@@ -171,6 +178,11 @@ FIND_LEAK = Exercise(
             answer=_wide_tolerance,
             hint="your tolerance lets small leaks pass: inputs of one shape give the same bits for what did not "
             "change, so how much difference is honest?",
+        ),
+        Wrong(
+            name="an id that does not exist",
+            answer=_too_large,
+            hint="ids run from 0 to 10: the token you put in must be one of them",
         ),
         Wrong(
             name="never",

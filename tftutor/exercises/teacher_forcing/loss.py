@@ -217,6 +217,58 @@ TOKEN_LOSS = Exercise(
             hint="this is one minus the mean probability of the right token: where is the logarithm?",
         ),
         Wrong(
+            name="logarithm of the mean",
+            answer=lambda logits, targets, valid: -(-_nats(logits, targets)[valid]).exp().mean().log(),
+            hint="you average probabilities and take the logarithm of the mean: the log-likelihood adds up logarithms",
+        ),
+        Wrong(
+            name="mean probability",
+            answer=lambda logits, targets, valid: (-_nats(logits, targets)[valid]).exp().mean(),
+            hint="this is the mean probability of the right token: where is the logarithm, and the sign?",
+        ),
+        Wrong(
+            name="the likeliest instead of the right one",
+            answer=lambda logits, targets, valid: -logits.log_softmax(dim=-1).max(dim=-1).values[valid].mean(),
+            hint="this is what the likeliest token costs: the targets are not used",
+        ),
+        Wrong(
+            name="entropy",
+            answer=lambda logits, targets, valid: (
+                -(logits.softmax(dim=-1) * logits.log_softmax(dim=-1)).sum(dim=-1)[valid].mean()
+            ),
+            hint="this is how unsure the model is, whatever is right: the targets are not used",
+        ),
+        Wrong(
+            name="first column dropped",
+            answer=lambda logits, targets, valid: _nats(logits, targets)[:, 1:][valid[:, 1:]].mean(),
+            hint="the first column is left out, but it is no begin mark: targets begin with the first answer",
+        ),
+        Wrong(
+            name="cut to the shortest",
+            answer=lambda logits, targets, valid: _nats(logits, targets)[:, : int(valid.sum(dim=1).min())].mean(),
+            hint="only as many columns as the shortest row has are counted: long rows lose their ends",
+        ),
+        Wrong(
+            name="targets set to zero",
+            answer=lambda logits, targets, valid: _nats(logits, targets.masked_fill(~valid, 0)).mean(),
+            hint="the targets of padding are now id 0, and the mean still asks for it: leave those positions out",
+        ),
+        Wrong(
+            name="targets set to zero, divided by tokens",
+            answer=lambda logits, targets, valid: _nats(logits, targets.masked_fill(~valid, 0)).sum() / valid.sum(),
+            hint="the targets of padding are now id 0, and what id 0 costs there is still in the sum",
+        ),
+        Wrong(
+            name="divided by the symbols as well",
+            answer=lambda logits, targets, valid: _nats(logits, targets)[valid].mean() / logits.shape[-1],
+            hint="this is divided by the size of the vocabulary too: it is a mean over tokens only",
+        ),
+        Wrong(
+            name="label smoothing",
+            answer=lambda logits, targets, valid: F.cross_entropy(logits[valid], targets[valid], label_smoothing=0.1),
+            hint="this loss is smoothed: a useful one for training, but not the cost of the right token",
+        ),
+        Wrong(
             name="no softmax",
             answer=lambda logits, targets, valid: -logits.gather(-1, targets[..., None])[..., 0][valid].mean(),
             hint="a logit is not a log-probability yet: what makes the probabilities of all symbols sum to 1?",

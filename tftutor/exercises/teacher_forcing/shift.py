@@ -70,6 +70,12 @@ def _down_the_batch(targets: Tensor) -> Tensor:
     return torch.cat([torch.full_like(targets[:1], BOS), targets[:-1]], dim=0)
 
 
+def _first_row_begins(targets: Tensor) -> Tensor:
+    inputs = torch.cat([targets[:, :1], targets[:, :-1]], dim=1)
+    inputs[0, 0] = BOS
+    return inputs
+
+
 def _is_decimal(inputs: object) -> bool:
     """Whether these are the right inputs for 4, 5, EOS, as decimals."""
     return isinstance(inputs, Tensor) and inputs.is_floating_point() and inputs.tolist() == [[1.0, 4.0, 5.0]]
@@ -175,6 +181,31 @@ SHIFT_RIGHT = Exercise(
             hint="torch.ones makes decimal numbers, and joined to ids they turn those into decimals too: give the "
             "column the type of the targets",
             recognise=lambda answer: _is_decimal(answer(torch.tensor([[4, 5, EOS]]))),
+        ),
+        Wrong(
+            name="one line after the other",
+            answer=lambda targets: torch.cat([torch.full_like(targets[0, :1], BOS), targets.flatten()[:-1]]),
+            hint="this is one long line: keep the rows apart, each with a BOS of its own",
+        ),
+        Wrong(
+            name="only the first row begins",
+            answer=_first_row_begins,
+            hint="only row 0 begins with BOS: every row is a text of its own",
+        ),
+        Wrong(
+            name="ids moved too",
+            answer=lambda targets: F.pad(targets[:, :-1] + 1, (1, 0), value=BOS),
+            hint="the places are right, and the ids have grown by one: shift positions, not ids",
+        ),
+        Wrong(
+            name="the end kept",
+            answer=lambda targets: torch.cat([_with_first(targets, BOS)[:, :-1], targets[:, -1:]], dim=1),
+            hint="one symbol from the middle has gone to make room: the column that nobody reads is the last",
+        ),
+        Wrong(
+            name="one-hot",
+            answer=lambda targets: F.one_hot(shift_right(targets)),
+            hint="ids are asked for: turning them into vectors is the embedding's job",
         ),
         Wrong(
             name="backwards",
