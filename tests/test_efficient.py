@@ -14,6 +14,7 @@ from torch import Tensor
 
 from tftutor import efficient, masks
 from tftutor.attention import attend, attend_with_weights
+from tftutor.budget import count_flops
 from tftutor.meter import peak_bytes
 
 B, H, DH = 2, 3, 6
@@ -307,3 +308,18 @@ def test_a_dense_matrix_behind_a_sparse_name_is_found_out() -> None:
         return attend_with_weights(q, k, v, mask=masks.window_mask(pos, pos, 32)).heads
 
     assert growth(masked) > 12
+
+
+def counted(fn: Callable[[Tensor, Tensor, Tensor], Tensor], length: int) -> int:
+    return count_flops(lambda: fn(*(torch.randn(1, 1, length, 8) for _ in range(3))))
+
+
+def test_dense_operations_are_counted_whichever_path_they_take() -> None:
+    for fn in (attend, lambda q, k, v: attend_with_weights(q, k, v).heads):
+        assert counted(fn, 96) == 4 * 96 * 96 * 8
+
+
+@pytest.mark.parametrize("name", LINEAR_MEMORY)
+def test_operations_grow_in_proportion_to_the_length(name) -> None:
+    ratio = counted(LINEAR_MEMORY[name], 1024) / counted(LINEAR_MEMORY[name], 256)
+    assert ratio == 16 if name == "blockwise" else ratio < 4.3
