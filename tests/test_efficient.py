@@ -273,7 +273,7 @@ def test_a_token_that_is_not_hashed_apart_does_not_leak_backwards() -> None:
 
 
 LINEAR_MEMORY: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
-    "blockwise": lambda q, k, v: efficient.blockwise_attention(q, k, v, block=64),
+    "blockwise": lambda q, k, v: efficient.blockwise_attention(q, k, v, block=128),
     "window": lambda q, k, v: efficient.window_attention(q, k, v, window=32),
     "dilated": lambda q, k, v: efficient.window_attention(q, k, v, window=32, dilation=4),
     "longformer": lambda q, k, v: efficient.longformer_attention(q, k, v, reach=16, n_global=4),
