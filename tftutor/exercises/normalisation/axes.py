@@ -49,6 +49,12 @@ def _halves(x: Tensor) -> Tensor:
     return torch.cat([normalise(half, (-1,)) for half in x.chunk(2, dim=-1)], dim=-1)
 
 
+def _odd_and_even(x: Tensor) -> Tensor:
+    """Two groups again: every other feature."""
+    even, odd = normalise(x[..., 0::2], (-1,)), normalise(x[..., 1::2], (-1,))
+    return torch.stack([even, odd], dim=-1).flatten(-2)
+
+
 def _norms() -> list[Norm]:
     """The black boxes."""
     return [
@@ -63,6 +69,7 @@ def _norms() -> list[Norm]:
         lambda x: normalise(x, (0, 2)),
         _halves,
         lambda x: normalise(x, (-1,)) * 2 + 5,
+        _odd_and_even,
     ]
 
 
@@ -220,6 +227,25 @@ SHARED_AXES = Exercise(
                 if (norm(_one_number(x)) - norm(x)).abs()[at] > 1e-4
             ),
             hint="one other number along an axis can be in another group: look at all of them",
+        ),
+        Wrong(
+            name="only the neighbour",
+            answer=lambda norm, x: "".join(
+                axis for axis, at in zip("BTD", ((1, 0, 0), (0, 1, 0), (0, 0, 1)), strict=True)
+                if (norm(_one_number(x)) - norm(x)).abs()[at] > 1e-4
+            ),
+            hint="you look at one neighbour along each axis; in one box it belongs to another group: look at the whole "
+            "line",
+        ),
+        Wrong(
+            name="the first axis that is found",
+            answer=lambda norm, x: shared_axes(norm, x)[:1],
+            hint="it stops at the first axis: a norm may share along several, and all of their letters are asked for",
+        ),
+        Wrong(
+            name="a threshold too high",
+            answer=lambda norm, x: _from_lines((norm(_one_number(x)) - norm(x)).abs() > 0.5),
+            hint="in a large group one number moves the others only a little: compare with something far smaller",
         ),
         Wrong(
             name="always layer norm",

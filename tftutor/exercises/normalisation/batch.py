@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from tftutor.exercises.exercise import Case, Exercise, Mismatch, Property, Trial, Wrong, compare, equals, has_shape
+from tftutor.exercises.normalisation.batch_mistakes import MORE
 
 
 def masked_batch_norm(x: Tensor, valid: Tensor, eps: float) -> Tensor:
@@ -302,6 +303,7 @@ MASKED_BATCH_NORM = Exercise(
             answer=_statistics(lambda x, valid: (x[valid].mean(), x[valid].var())),
             hint="x[valid] has an axis of tokens and one of features: without an axis both are averaged away",
         ),
+        *MORE,
     ),
     notice="The mask takes padding out of the statistics; neighbours in the batch and the future are still in them.",
 )  # fmt: skip

@@ -20,6 +20,7 @@ from tftutor.exercises.exercise import (
     has_shape,
     named_case,
 )
+from tftutor.exercises.normalisation.layer_mistakes import MORE, shares
 
 
 def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
@@ -127,27 +128,32 @@ LAYER_NORM = Exercise(
         Wrong(
             name="over the tokens of a row",
             answer=_variant(over=(1,)),
+            recognise=shares("T"),
             hint="your mean runs over the tokens of a sequence, one for each feature; wanted is one for each token",
         ),
         Wrong(
             name="over tokens and features",
             answer=_variant(over=(1, 2)),
+            recognise=shares("TD"),
             hint="one mean for a whole sequence lets its tokens move one another: per token, over the features only",
         ),
         Wrong(
             name="over the batch",
             answer=_variant(over=(0,)),
+            recognise=shares("B"),
             hint="your mean runs over the rows of the batch: a sequence's result then depends on its neighbours",
         ),
         Wrong(
             name="batch norm",
             answer=_variant(over=(0, 1)),
+            recognise=shares("BT"),
             hint="one mean per feature over all tokens is batch norm: turn it round, one mean per token over all "
             "features",
         ),
         Wrong(
             name="over everything",
             answer=_variant(over=(0, 1, 2)),
+            recognise=shares("BTD"),
             hint="x.mean() without an axis is one number for the whole batch: each token needs its own",
         ),
         Wrong(
@@ -230,8 +236,7 @@ LAYER_NORM = Exercise(
         Wrong(
             name="unbiased over tokens and features",
             answer=_variant(over=(1, 2), correction=1),
-            hint="one mean and variance for a whole sequence: its tokens move one another. Each token has its "
-            "own",
+            hint="one mean and variance for a whole sequence: its tokens move one another. Each token has its own",
         ),
         Wrong(
             name="unbiased over everything",
@@ -267,6 +272,7 @@ LAYER_NORM = Exercise(
             answer=lambda x, w, b, eps: _truth(-x, w, b, eps),
             hint="the signs are turned round: the mean is subtracted from x, not x from the mean",
         ),
+        *MORE,
     ),
     notice="A mean and a variance per token, whoever stands beside it: so there is nothing to remember for evaluation.",
 )

@@ -163,6 +163,30 @@ SPOT_THE_MEAN = Exercise(
             recognise=lambda answer: len(read_matrix(answer)) == 1,
             hint="one vector is nothing to compare: hand in two, [[...], [...]]",
         ),
+        Wrong(
+            name="three vectors",
+            answer=[[1, 2, 4], [11, 12, 14], [21, 22, 24]],
+            recognise=lambda answer: len(read_matrix(answer)) > 2,
+            hint="these are more than two vectors: hand in the two that you want to compare",
+        ),
+        Wrong(
+            name="vectors of one number",
+            answer=[[1], [11]],
+            recognise=lambda answer: read_matrix(answer).shape == (2, 1),
+            hint="a single number has no spread, and layer norm makes 0 of it: take at least two numbers each",
+        ),
+        Wrong(
+            name="one number changed",
+            answer=[[1, 2, 4], [1, 2, 14]],
+            recognise=_related(
+                lambda a, b: (
+                    min(a.std(), b.std()) > 1e-3
+                    and int((a != b).sum()) == 1
+                    and not _close(_normed(a[None]), _normed(b[None]))
+                )
+            ),
+            hint="one number changed by itself changes the spread, which layer norm sees: do the same to all of them",
+        ),
     ),
     notice="Layer norm forgets a common shift and a common factor, RMSNorm the factor only.",
 )

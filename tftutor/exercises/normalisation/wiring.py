@@ -208,6 +208,56 @@ WIRE = Exercise(
             answer=_pair(_pre, lambda x, f, n: x + n(x + f(x))),
             hint="in post-norm what the norm returns is the result: x is in it already",
         ),
+        Wrong(
+            name="each term of the sum normalised",
+            answer=_pair(_pre, lambda x, f, n: n(x) + n(f(x))),
+            hint="in post-norm there is one norm, around the sum; the norm of a sum is not the sum of the norms",
+        ),
+        Wrong(
+            name="norm before and after in both orders",
+            answer=lambda x, f, n, order: n(x + f(n(x))),
+            hint="order is not used, and there are two norms each time: pre-norm keeps the first, post-norm the second",
+        ),
+        Wrong(
+            name="both paths normalised, post-norm on the branch",
+            answer=_pair(lambda x, f, n: n(x) + f(n(x)), lambda x, f, n: x + n(f(x))),
+            hint="in pre-norm what is added is the bare x; in post-norm the norm goes around the whole sum",
+        ),
+        Wrong(
+            name="before and after taken as inside and outside",
+            answer=_pair(lambda x, f, n: x + n(f(x)), lambda x, f, n: x + f(n(x))),
+            hint="n(f(x)) applies the sub-layer first: read calls from the inside out",
+        ),
+        Wrong(
+            name="norm after the sub-layer in both orders",
+            answer=lambda x, f, n, order: x + n(f(x)),
+            hint="order is not used; and the norm of the branch alone is neither pre-norm nor post-norm",
+        ),
+        Wrong(
+            name="no residual, and swapped",
+            answer=_pair(lambda x, f, n: n(f(x)), lambda x, f, n: f(n(x))),
+            hint="nothing is added to x, and the two orders are exchanged",
+        ),
+        Wrong(
+            name="no residual in post-norm, norm first",
+            answer=_pair(_pre, lambda x, f, n: f(n(x))),
+            hint="in post-norm nothing is added, and the norm comes first: add x, then normalise",
+        ),
+        Wrong(
+            name="branches normalised once more",
+            answer=_pair(lambda x, f, n: x + n(f(n(x))), lambda x, f, n: n(x + n(f(x)))),
+            hint="what the sub-layer returns is added as it comes, in both orders: one norm too many",
+        ),
+        Wrong(
+            name="subtracted",
+            answer=_pair(lambda x, f, n: x - f(n(x)), lambda x, f, n: n(x - f(x))),
+            hint="the branch is subtracted; a residual connection adds it",
+        ),
+        Wrong(
+            name="multiplied",
+            answer=_pair(lambda x, f, n: x * f(n(x)), lambda x, f, n: n(x * f(x))),
+            hint="the branch multiplies the stream, so a silent sub-layer wipes it out: add",
+        ),
     ),
     notice="A silent sub-layer turns a pre-norm block into the identity, at any depth; a post-norm block still "
     "normalises.",
