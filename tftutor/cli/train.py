@@ -30,11 +30,12 @@ def train(
     A dictionary has one word a line, a tab or spaces, then its phonemes, like CMUdict. Several processes:
     torchrun --standalone --nproc-per-node 2 --no-python tftutor train RECIPE
     """
+    from tftutor.training.letters import LETTER_RECIPES, train_letters
     from tftutor.training.recipes import RECIPES
     from tftutor.training.recipes import train as train_speller
     from tftutor.training.text import TEXT_RECIPES, train_text
 
-    known = RECIPES | TEXT_RECIPES
+    known = RECIPES | TEXT_RECIPES | LETTER_RECIPES
     if recipe == "list":
         for name, each in known.items():
             typer.echo(f"{name:12} {each.summary}")
@@ -47,7 +48,10 @@ def train(
             RECIPES[recipe], train=train_file, dev=dev_file, test=test_file, out=folder, resume=resume
         )
     elif train_file or dev_file or test_file:
-        raise ValueError(f"--train, --dev, --test: expected no dictionary for {recipe!r}, which learns from the plays")
+        source = "CMUdict's spellings" if recipe in LETTER_RECIPES else "the plays"
+        raise ValueError(f"--train, --dev, --test: expected no dictionary for {recipe!r}, which learns from {source}")
+    elif recipe in LETTER_RECIPES:
+        result = train_letters(LETTER_RECIPES[recipe], out=folder, resume=resume)
     else:
         result = train_text(TEXT_RECIPES[recipe], out=folder, resume=resume)
     if not result.is_main:

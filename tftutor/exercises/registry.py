@@ -24,6 +24,7 @@ CHAPTERS = {
     "kv-cache": "kv_cache",
     "efficient": "efficient",
     "lengths": "lengths",
+    "pretraining": "pretraining",
 }
 
 

@@ -8,6 +8,7 @@ Colours are told apart by colour-blind readers, and lines differ by marker too.
 from __future__ import annotations
 
 from tftutor.plots.calibration import reliability_diagram
+from tftutor.plots.clusters import clusters
 from tftutor.plots.curves import arrows, bars, lines
 from tftutor.plots.heads import label_grid, whiskers
 from tftutor.plots.masks import mask_panels
@@ -20,7 +21,7 @@ from tftutor.plots.style import COLOURS, MARKERS, WIDTH, legend_below, panels, s
 from tftutor.plots.trees import Branch, beam_tree
 
 __all__ = [
-    "COLOURS", "MARKERS", "WIDTH", "Branch", "arrows", "attention_map", "bars", "beam_tree", "dumbbells", "heatmap",
-    "label_grid", "legend_below", "lines", "mask_panels", "panels", "pattern_panels", "points", "reliability_diagram",
-    "save", "stacked", "use_style", "whiskers",
+    "COLOURS", "MARKERS", "WIDTH", "Branch", "arrows", "attention_map", "bars", "beam_tree", "clusters", "dumbbells",
+    "heatmap", "label_grid", "legend_below", "lines", "mask_panels", "panels", "pattern_panels", "points",
+    "reliability_diagram", "save", "stacked", "use_style", "whiskers",
 ]  # fmt: skip

@@ -1,0 +1,58 @@
+"""Letters from a table of counts: how far the nearest neighbours alone can take a guess."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+
+_EDGE = "#"  # stands before and after a word
+
+
+class GapCounts:
+    """Which letter stood between which neighbours in the training words, and how often.
+
+    A guess is the most frequent letter between the same neighbours. Where these never occurred it takes fewer of them,
+    the farthest left out first, down to none.
+
+    Args:
+        words: to count in.
+        left: neighbours before the gap, at most.
+        right: neighbours behind it, at most; the edges of the word count as neighbours.
+
+    Example:
+        >>> GapCounts(["cat", "hat", "cot", "cap"], left=1, right=1).guess("c?t")
+        'a'
+    """
+
+    def __init__(self, words: Iterable[str], *, left: int, right: int) -> None:
+        if left < 0 or right < 0:
+            raise ValueError(f"left, right: expected at least 0, got {left}, {right}")
+        widest = max(left, right)
+        self.sizes = list(dict.fromkeys((min(left, n), min(right, n)) for n in range(widest, -1, -1)))
+        counts: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+        for word in words:
+            for place, letter in enumerate(word):
+                for context in self._contexts(word, place):
+                    counts[context][letter] += 1
+        self._best = {context: max(sorted(seen), key=seen.__getitem__) for context, seen in counts.items()}
+
+    def _contexts(self, word: str, place: int) -> list[tuple[str, str]]:
+        """What is around a place, from the widest view to the narrowest."""
+        width = max(self.sizes[0])
+        padded = _EDGE * width + word + _EDGE * width
+        at = place + width
+        return [(padded[at - left : at], padded[at + 1 : at + 1 + right]) for left, right in self.sizes]
+
+    def guess(self, word: str) -> str:
+        """The letter for the one `?` in `word`."""
+        if word.count("?") != 1:
+            raise ValueError(f"word: expected one '?', got {word!r}")
+        return self._guess(word, word.index("?"))
+
+    def _guess(self, word: str, place: int) -> str:
+        return next(self._best[context] for context in self._contexts(word, place) if context in self._best)
+
+    def accuracy(self, words: Sequence[str]) -> float:
+        """Share of the letters of `words` that are found when each is hidden alone."""
+        right = sum(self._guess(word, place) == letter for word in words for place, letter in enumerate(word))
+        return right / sum(map(len, words))
