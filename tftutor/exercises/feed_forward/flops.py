@@ -22,7 +22,8 @@ def forward_flops(n_tokens: int, d_model: int, n_heads: int, d_ff: int, n_layers
     projections = 4 * 2 * n_tokens * d_model * d_model
     attention = 2 * 2 * n_tokens * n_tokens * d_model
     feed_forward = 2 * 2 * n_tokens * d_model * d_ff
-    return n_layers * (projections + attention + feed_forward) + 2 * n_tokens * d_model * vocab_size
+    blocks = n_layers * (projections + attention + feed_forward)
+    return blocks + 2 * n_tokens * d_model * vocab_size
 
 
 def _truth(n: int, d: int, h: int, f: int, n_layers: int, v: int) -> int:
