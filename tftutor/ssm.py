@@ -53,7 +53,15 @@ def scan_parallel(keep: Tensor, add: Tensor, state: Tensor) -> Tensor:
 
 
 def selective_scan(
-    u: Tensor, dt: Tensor, a: Tensor, b: Tensor, c: Tensor, d: Tensor, state: Tensor, *, chunk: int = 8
+    u: Tensor,
+    dt: Tensor,
+    a: Tensor,
+    b: Tensor,
+    c: Tensor,
+    d: Tensor,
+    state: Tensor,
+    *,
+    chunk: int = 8,
 ) -> tuple[Tensor, Tensor]:
     """The recurrence of this module, in parallel within chunks: outputs (B, T, E) and the last state (B, E, N).
 
@@ -68,10 +76,11 @@ def selective_scan(
             cores is fastest with few, since joining stretches costs extra work.
     """
     expect_positive(chunk=chunk)
-    outputs = []
-    for u_t, dt_t, b_t, c_t in zip(*(x.split(chunk, dim=1) for x in (u, dt, b, c)), strict=True):
+    outputs, parts = [], (x.split(chunk, dim=1) for x in (u, dt, b, c))
+    for u_t, dt_t, b_t, c_t in zip(*parts, strict=True):
         keep = (dt_t[..., None] * a).exp()  # (B, chunk, E, N)
-        states = scan_parallel(keep, (dt_t * u_t)[..., None] * b_t[:, :, None], state)
+        add = (dt_t * u_t)[..., None] * b_t[:, :, None]
+        states = scan_parallel(keep, add, state)
         outputs.append((states @ c_t[..., None])[..., 0])
         state = states[:, -1]
     return torch.cat(outputs, dim=1) + d * u, state

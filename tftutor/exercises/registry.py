@@ -25,6 +25,7 @@ CHAPTERS = {
     "efficient": "efficient",
     "lengths": "lengths",
     "pretraining": "pretraining",
+    "beyond": "beyond",
 }
 
 
