@@ -72,15 +72,18 @@ def corrupt(
     Source: Devlin et al. 2019, section 3.1, "Task #1", and appendix A.1.
     """
     if tokens.shape != ordinary.shape:
-        raise ValueError(f"ordinary: expected the shape of tokens, {tuple(tokens.shape)}, got {tuple(ordinary.shape)}")
+        shapes = f"{tuple(tokens.shape)}, got {tuple(ordinary.shape)}"
+        raise ValueError(f"ordinary: expected the shape of tokens, {shapes}")
     if not 0 <= rate <= 1:
         raise ValueError(f"rate: expected a share in [0, 1], got {rate}")
     if len(shares) != 3 or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
         raise ValueError(f"shares: expected three that add up to 1, got {shares}")
     at = tokens.device
-    chosen = ordinary & (torch.rand(tokens.shape, generator=generator, device=at) < rate)
+    draw = torch.rand(tokens.shape, generator=generator, device=at)
+    chosen = ordinary & (draw < rate)
     fate = torch.rand(tokens.shape, generator=generator, device=at)
-    other = torch.randint(replacements.start, replacements.stop, tokens.shape, generator=generator, device=at)
+    first, end = replacements.start, replacements.stop
+    other = torch.randint(first, end, tokens.shape, generator=generator, device=at)
     inputs = tokens.masked_fill(chosen & (fate < shares[0]), mask_id)
     swapped = chosen & (fate >= shares[0]) & (fate < shares[0] + shares[1])
     return Corrupted(torch.where(swapped, other, inputs), chosen)

@@ -27,7 +27,8 @@ def finetune(
     """Train `model` in place to give each word its label, and leave it in evaluation mode.
 
     AdamW with weight decay 0.01, the gradient clipped to norm 1, the learning rate rising over a tenth of the steps and
-    then falling along a cosine. Every word is seen once before any is seen again; words of like length meet in a batch.
+    then falling along a cosine. Every word is seen once before any is seen again. Batches mix words of all lengths:
+    where lengths and labels go together, batches of one length would pull to and fro.
 
     Args:
         words: spellings.
@@ -47,11 +48,10 @@ def finetune(
     draw = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=0.01)
     targets, losses, queue = torch.tensor(list(labels)), [], []
-    lengths = torch.tensor([len(word) for word in words])
     model.train()
     for step in track(range(1, steps + 1)):
         if not queue:
-            queue = _batches(lengths, batch_size, draw)
+            queue = list(torch.randperm(len(words), generator=draw).split(batch_size))
         rows = queue.pop()
         asked = word_rows([words[i] for i in rows.tolist()])
         loss = F.cross_entropy(model(asked.tokens, valid=asked.valid), targets[rows])
@@ -65,14 +65,6 @@ def finetune(
         losses.append(float(loss.detach()))
     model.eval()
     return losses
-
-
-def _batches(lengths: Tensor, batch_size: int, draw: torch.Generator) -> list[Tensor]:
-    """All rows once, in random batches of like length: of eight batches that are drawn together the shortest first."""
-    batches = []
-    for pool in torch.randperm(len(lengths), generator=draw).split(8 * batch_size):
-        batches += pool[lengths[pool].argsort(stable=True)].split(batch_size)
-    return [batches[i] for i in torch.randperm(len(batches), generator=draw).tolist()]
 
 
 def predict_labels(model: SequenceClassifier, words: Sequence[str], *, batch_size: int = 500) -> Tensor:
