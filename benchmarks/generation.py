@@ -1,8 +1,8 @@
 """What a wider beam finds and what it is worth, how sure the model may be, and when a text begins to repeat itself.
 
 The shipped pronunciation model `g2p` transcribes the test words with beams of several widths; an exact search tells,
-for some of them, how often each beam has missed the most probable pronunciation. Probabilities of the ten best candidates
-are compared with how often they are right. The shipped model `shakespeare` writes at several temperatures.
+for some of them, how often each beam has missed the most probable pronunciation. Probabilities of the ten best
+candidates are compared with how often they are right. The shipped model `shakespeare` writes at several temperatures.
 
     python benchmarks/generation.py        about 10 minutes of one core; writes tftutor/results/generation.json
 """
@@ -223,7 +223,8 @@ if __name__ == "__main__":
     rows = measure()
     cards = {name: read_card(Path("tftutor/checkpoints") / name) for name in ("g2p", "shakespeare")}
     settings = {
-        "words": "test words of the CMU dictionary; the exact search: every 8th; normalised: every 4th; sharpening is fitted to every 6th development word",
+        "words": "test words of the CMU dictionary; the exact search: every 8th; normalised: every 4th; sharpening is "
+        "fitted to every 6th development word",
         "text": f"{ROWS} prompts of 16 characters from the held-out plays, {LENGTH} characters each, row i drawn with "
         f"seed i; repeated: share of windows of {WINDOW} characters that occurred before in the same text",
         "models": {name: {"sha256": card["sha256"], "parameters": card["parameters"]} for name, card in cards.items()},
