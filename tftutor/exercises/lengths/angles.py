@@ -8,7 +8,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tftutor.exercises.exercise import Case, Exercise, Mismatch, Property, Trial, Wrong, compare, equals, named_case
+from tftutor.exercises.exercise import (
+    Case,
+    Exercise,
+    Mismatch,
+    Property,
+    Trial,
+    Wrong,
+    compare,
+    equals,
+    has_shape,
+    named_case,
+)
 from tftutor.exercises.values import read_number
 from tftutor.positions import frequencies
 
@@ -60,6 +71,8 @@ INTERPOLATE = Exercise(
     solution=interpolated_angles,
     cases=_angle_cases,
     properties=(
+        has_shape("a row for each position, a column for each pair", lambda positions, d_head, factor:
+                  (len(positions), d_head // 2)),
         Property(sentence="a factor of 1 leaves RoPE as it is", test=_no_longer,
                  hint="set the factor to 1 in your formula: is it the ordinary RoPE of the docstring, pair by pair?"),
         Property(sentence="position 4 p of a text four times as long has the angles of position p in training",
@@ -89,6 +102,28 @@ INTERPOLATE = Exercise(
         Wrong(name="rounded positions", answer=lambda p, d, s: _plain((p / s).round(), d),
               hint="the squeezed positions are rounded: neighbours then fall on one place; fractions are what "
                    "makes it an interpolation"),
+        Wrong(name="rounded up", answer=lambda p, d, s: _plain((p / s).ceil(), d),
+              hint="the squeezed positions are rounded up to whole ones: keep their fractions"),
+        Wrong(name="slow pairs only",
+              answer=lambda p, d, s: _plain(p, d) / torch.where(torch.arange(d // 2) >= d // 4, s, 1.0),
+              hint="only some of the pairs are slowed: interpolation makes no difference between fast and slow ones"),
+        Wrong(name="divided twice", answer=lambda p, d, s: _plain(p, d) / s**2,
+              hint="squeezed twice: divide the positions or the speeds, not both"),
+        Wrong(name="turns", answer=lambda p, d, s: _plain(p, d) / s / (2 * math.pi),
+              hint="these are full turns: the docstring gives the speeds in radians, and angles are asked in radians"),
+        Wrong(name="turns for radians", answer=lambda p, d, s: _plain(p, d) / s * (2 * math.pi),
+              hint="too large by the same number everywhere: the speeds are radians per position already, not turns"),
+        Wrong(name="rows numbered", answer=lambda p, d, s: _plain(torch.arange(len(p)), d) / s,
+              hint="these are the angles of positions 0, 1, 2, ...: the tokens stand where `positions` says"),
+        Wrong(name="from the first token", answer=lambda p, d, s: _plain(p - p[0], d) / s,
+              hint="positions are counted from the first token given: take them as they stand in the text"),
+        Wrong(name="subtracted", answer=lambda p, d, s: _plain(p - s, d),
+              hint="taking something off the positions moves the text along: it has to be squeezed"),
+        Wrong(name="an angle for every feature",
+              answer=lambda p, d, s: (p[:, None] / s * 10_000.0 ** (-torch.arange(d).double() / d)).float(),
+              hint="there is an angle for every feature here: pairs turn, and there are d_head / 2 of them"),
+        Wrong(name="pair number doubled twice", answer=lambda p, d, s: _plain(p, d, 10_000.0**2) / s,
+              hint="the speeds fall too fast from pair to pair: is a 2 in your exponent twice?"),
         Wrong(name="wrapped round", answer=lambda p, d, s: _plain(p % math.ceil(max(int(p.max()) / s, 1)), d),
               recognise=lambda answer: _is_wrapped(answer),
               hint="positions start again from 0 here: two far tokens then stand on the same place"),
@@ -129,8 +164,8 @@ INTERPOLATE = Exercise(
         Wrong(name="transposed", answer=lambda p, d, s: (_plain(p, d) / s).T,
               hint="one row per position, one column per pair: your two axes are the other way round"),
     ),
-    notice="Neighbours are now 1/s of a turn-step apart: the model never saw distances of a quarter, so it needs a "
-    "little training.",
+    notice="Neighbours are now 1/s of a position apart. No distance in training was smaller than 1, so the model needs "
+    "a little training.",
 )  # fmt: skip
 
 
@@ -204,6 +239,23 @@ NTK_BASE = Exercise(
               hint="the last pair has the exponent 2 i / d_head with i = d_head / 2 - 1: how far is that from 1?"),
         Wrong(name="base to the power", answer=lambda b, s, d: b**s if s * math.log(b) < 600 else 1e300,
               hint="the base is raised to the power of the factor: the slow pairs would stand still"),
+        Wrong(name="plus in the exponent", answer=lambda b, s, d: b * s ** (d / (d + 2)),
+              hint="the exponent should come out greater than 1: is a sign turned round in the last pair's number?"),
+        Wrong(name="exponent doubled", answer=lambda b, s, d: b * s ** (2 * d / (d - 2)),
+              hint="the slowest pair gets the square of what was asked: is there a 2 too many in the exponent?"),
+        Wrong(name="exponent halved", answer=lambda b, s, d: b * s ** (d / 2 / (d - 2)),
+              hint="the slowest pair gets the square root of what was asked: has a 2 got lost in the exponent?"),
+        Wrong(name="whole quotient", answer=lambda b, s, d: b * s ** (d // (d - 2)),
+              hint="// drops the fraction of the exponent, and it is the fraction that matters in wide heads"),
+        Wrong(name="added", answer=lambda b, s, d: b + s ** (d / (d - 2)),
+              hint="the power of the factor is added to the base: multiply"),
+        Wrong(name="not solved to the end", answer=lambda b, s, d: b ** ((d - 2) / d) * s,
+              hint="this is the slowness of the last pair, one over its speed: one step is left to the base that "
+                   "belongs to it"),
+        Wrong(name="a speed", answer=lambda b, s, d: b ** (-(d - 2) / d) / s,
+              hint="this is the new speed of the slowest pair: which base gives it?"),
+        Wrong(name="always 10,000", answer=lambda b, s, d: 10_000 * s ** (d / (d - 2)),
+              hint="the base of training is an argument: it is not always 10,000"),
         Wrong(name="without the base", answer=lambda b, s, d: s ** (d / (d - 2)),
               hint="this is what the base has to be multiplied by: with a factor of 1 the old base should come out"),
         Wrong(name="the factor itself", answer=lambda b, s, d: s,

@@ -44,6 +44,60 @@ def _ring(n: int, window: int, sinks: int) -> Tensor:
     return slot.masked_fill(cache_positions(n, window, sinks) < 0, -1)
 
 
+def _dense(kept: Tensor) -> Tensor:
+    """Positions 0, 1, 2, ... of those who are kept in each row."""
+    return (kept.long().cumsum(dim=1) - 1).masked_fill(~kept, -1)
+
+
+def _reversed(n: int, window: int, sinks: int) -> Tensor:
+    """The newest token at position 0."""
+    right = cache_positions(n, window, sinks)
+    return torch.where(right >= 0, right.amax(dim=1, keepdim=True) - right, -1)
+
+
+def _sinks_last(n: int, window: int, sinks: int) -> Tensor:
+    """The window first, the sinks behind it."""
+    right, s = cache_positions(n, window, sinks), torch.arange(n)
+    here = (right >= 0).sum(dim=1, keepdim=True)
+    first = here.clamp(max=sinks)
+    return torch.where(right >= 0, torch.where(s < sinks, here - first + s, right - first), -1)
+
+
+def _shifted(n: int, window: int, sinks: int) -> Tensor:
+    """The window moves up although there are seats for the sinks."""
+    right, t, s = cache_positions(n, window, sinks), torch.arange(n)[:, None], torch.arange(n)
+    evicted = (t + 1 - window).clamp(min=0)
+    return torch.where(s < sinks, s, s - evicted).masked_fill(right < 0, -1)
+
+
+def _as_entered(n: int, window: int, sinks: int) -> Tensor:
+    """Each token keeps the position that it had when it came."""
+    right = cache_positions(n, window, sinks)
+    return torch.where(right >= 0, right.diagonal(), -1)
+
+
+def _left_behind(n: int, window: int, sinks: int) -> Tensor:
+    """Those who were evicted keep their last position."""
+    out = cache_positions(n, window, sinks)
+    for t in range(1, n):
+        out[t] = torch.where(out[t] >= 0, out[t], out[t - 1])
+    return out
+
+
+def _packed(n: int, window: int, sinks: int) -> Tensor:
+    """In each row the kept tokens' numbers, one after the other."""
+    out = torch.full((n, n), -1)
+    for t, row in enumerate(cache_positions(n, window, sinks) >= 0):
+        out[t, : row.sum()] = row.nonzero().flatten()
+    return out
+
+
+def _kept(n: int, window: int, sinks: int, *, ahead: bool = False) -> Tensor:
+    """Which tokens stay, (n, n); `ahead`: the sinks are there from the beginning."""
+    t, s = torch.arange(n)[:, None], torch.arange(n)
+    return ((s < sinks) & ((s <= t) | ahead)) | ((s <= t) & (t - s < window))
+
+
 def _firsts(n: int, size: int) -> Tensor:
     """A cache that takes in the first `size` tokens and then nobody."""
     t, s = torch.arange(n)[:, None], torch.arange(n)
@@ -143,6 +197,30 @@ CACHE_POSITIONS = Exercise(
         Wrong(name="remainders", answer=lambda n, w, k: (torch.arange(n).expand(n, n) % (w + k)).masked_fill(
                   cache_positions(n, w, k) < 0, -1),
               hint="remainders jump back to 0 in mid-window: neighbours in the text must stay neighbours"),
+        Wrong(name="newest first", answer=_reversed,
+              hint="counted from the wrong end: the oldest kept token stands at 0"),
+        Wrong(name="sinks behind the window", answer=_sinks_last,
+              hint="the sinks stand behind the window here: they come first in the text, and so in the cache"),
+        Wrong(name="sinks not counted among the seats", answer=lambda n, w, k: _shifted(n, w, k),
+              hint="the window moves up too early: nobody is evicted before sinks and window are both full"),
+        Wrong(name="position on entering", answer=_as_entered,
+              hint="each token keeps the position it had when it came: with every eviction those behind it move up"),
+        Wrong(name="the evicted linger", answer=_left_behind,
+              hint="tokens that have left still show their last position: mark them by -1"),
+        Wrong(name="packed", answer=_packed,
+              hint="each row lists the numbers of the kept tokens: column s belongs to token s, and asked is where it "
+                   "stands"),
+        Wrong(name="one sink too many", answer=lambda n, w, k: _dense(_kept(n, w, k + 1)),
+              hint="one of the first tokens stays that should leave: sinks = 1 keeps token 0 alone"),
+        Wrong(name="sinks before they are read", answer=lambda n, w, k: _dense(_kept(n, w, k, ahead=True)),
+              hint="the sinks are in the cache before they have been read: look at the first rows"),
+        Wrong(name="another mark", answer=lambda n, w, k: cache_positions(n, w, k).masked_fill(
+                  cache_positions(n, w, k) < 0, -100),
+              hint="the positions are right: the mark for a token that is not there is -1"),
+        Wrong(name="unmarked running count", answer=lambda n, w, k: _kept(n, w, k).long().cumsum(dim=1) - 1,
+              hint="a running count goes on over those who are not there: mark them by -1 afterwards"),
+        Wrong(name="last row for all", answer=lambda n, w, k: cache_positions(n, w, k)[-1:].repeat(n, 1),
+              hint="every row shows the cache after the last token: row t is the moment when token t has been read"),
         Wrong(name="last row only", answer=lambda n, w, k: cache_positions(n, w, k)[-1],
               hint="this is the cache after the last token: there is a row for every token read"),
     ),
