@@ -77,7 +77,7 @@ WHICH_CURVE = Exercise(
     wrong=(
         Wrong(name="T5 and ALiBi", answer=_swapped("C", "D"),
               hint="C and D: one scheme has a bias that goes on falling with distance, in the other all far keys share "
-                   "a few numbers, some of them hardly trained"),
+                   "a few numbers, some of which training never touched"),
         Wrong(name="learned and RoPE", answer=_swapped("A", "B"),
               hint="A and B: which scheme breaks at the very first place beyond training, and which has a little "
                    "reserve because its slow pairs turn on smoothly?"),
