@@ -70,6 +70,24 @@ def _shifted(n: int, window: int, sinks: int) -> Tensor:
     return torch.where(s < sinks, s, s - evicted).masked_fill(right < 0, -1)
 
 
+def _unclamped(n: int, window: int, sinks: int) -> Tensor:
+    """A negative number of evicted tokens while the cache is filling."""
+    t, s = torch.arange(n)[:, None], torch.arange(n)
+    evicted = t + 1 - sinks - window
+    return torch.where(s < sinks, s, s - evicted).masked_fill(~_kept(n, window, sinks), -1)
+
+
+def _evicting(n: int, limit: int, leaves: int) -> Tensor:
+    """A list of at most `limit` tokens, of which the one at place `leaves` goes when it is too long."""
+    out, cache = torch.full((n, n), -1), []
+    for t in range(n):
+        cache.append(t)
+        if len(cache) > limit:
+            cache.pop(max(-len(cache), min(leaves, len(cache) - 1)))
+        out[t, cache] = torch.arange(len(cache))
+    return out
+
+
 def _as_entered(n: int, window: int, sinks: int) -> Tensor:
     """Each token keeps the position that it had when it came."""
     right = cache_positions(n, window, sinks)
@@ -207,6 +225,17 @@ CACHE_POSITIONS = Exercise(
               hint="each token keeps the position it had when it came: with every eviction those behind it move up"),
         Wrong(name="the evicted linger", answer=_left_behind,
               hint="tokens that have left still show their last position: mark them by -1"),
+        Wrong(name="fewer than nobody", answer=_unclamped,
+              hint="while the cache is filling, nobody has been evicted yet: a negative number of the evicted moves "
+                   "the first tokens up"),
+        Wrong(name="the newest but one leaves", answer=lambda n, w, k: _evicting(n, w + k, -2),
+              hint="a late token leaves and an early one stays: in the window it is the oldest that goes"),
+        Wrong(name="the second of the window leaves", answer=lambda n, w, k: _evicting(n, w + k, k + 1),
+              hint="one place too far: who is the oldest token behind the sinks?"),
+        Wrong(name="the last sink leaves", answer=lambda n, w, k: _evicting(n, w + k, max(k - 1, 0)),
+              hint="a sink leaves the cache here: counting from 0, at which place of the cache does the window begin?"),
+        Wrong(name="sinks not allowed for", answer=lambda n, w, k: _evicting(n, w, k),
+              hint="the cache is too small: it has seats for the window and, besides, for the sinks"),
         Wrong(name="packed", answer=_packed,
               hint="each row lists the numbers of the kept tokens: column s belongs to token s, and asked is where it "
                    "stands"),
