@@ -104,8 +104,8 @@ MATCH = Exercise(
         Wrong(name="linear wrong", answer="dbfaeb", recognise=_misses(5),
               hint="all but the last are right: what became of the exponential?"),
     ),
-    notice="Only one of the six gives up nothing, and it does not reduce the arithmetic: that is the one everybody "
-    "uses.",
+    notice="Only one of the six gives up nothing, and it does not reduce the arithmetic: it is the usual "
+    "default.",
 )  # fmt: skip
 
 FLASH_TRUTH = (False, True, True, False, False, True)

@@ -51,13 +51,17 @@ def _no_table(trial: Trial) -> Mismatch | None:
 
 
 def _variant(
-    *, feature: Callable[[Tensor], Tensor] = lambda x: F.elu(x) + 1, on: str = "qk", divide: str = "sum",
+    *, feature: Callable[[Tensor], Tensor] = lambda x: F.elu(x) + 1, on: str = "qk", below: str | None = None,
+    divide: str = "sum",
 ) -> Callable[[Tensor, Tensor, Tensor], Tensor]:  # fmt: skip
-    """`linear` with a slip."""
+    """`linear` with a slip; `on` and `below`: what goes through the features above and below the line."""
 
     def variant(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        q, k, v = (feature(x) if name in on else x for name, x in (("q", q), ("k", k), ("v", v)))
+        given = {"q": q, "k": k, "v": v}
+        q, k, v = (feature(x) if name in on else x for name, x in given.items())
         mixed = q @ (k.T @ v)
+        if below is not None:
+            q, k = (feature(given[name]) if name in below else given[name] for name in "qk")
         return {
             "sum": lambda: mixed / (q @ k.sum(dim=0))[:, None],
             "none": lambda: mixed,
@@ -67,6 +71,8 @@ def _variant(
             "all": lambda: mixed / (q @ k.sum(dim=0)).sum(),
             "row": lambda: mixed / mixed.sum(dim=-1, keepdim=True),
             "keys": lambda: mixed / k.sum(),
+            "query": lambda: mixed / q.sum(dim=-1, keepdim=True),
+            "product": lambda: mixed / (q.sum(dim=-1, keepdim=True) * k.sum()),
             "both": lambda: mixed / (q @ k.sum(dim=0))[:, None] / k.shape[1] ** 0.5,
         }[divide]()
 
@@ -86,6 +92,11 @@ def _causal(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 def _over_queries(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     weights = (F.elu(q) + 1) @ (F.elu(k) + 1).T
     return weights / weights.sum(dim=0, keepdim=True) @ v
+
+
+def _shared_features(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Memory divided row by row, then read with features that add up to 1."""
+    return q @ ((k.T @ v) / k.sum(dim=0)[:, None]) / q.sum(dim=1, keepdim=True)
 
 
 LINEAR = Exercise(
@@ -152,6 +163,40 @@ LINEAR = Exercise(
         Wrong(name="features of the product", answer=lambda q, k, v: (
             (F.elu(q @ k.T) + 1) / (F.elu(q @ k.T) + 1).sum(dim=-1, keepdim=True)) @ v,
               hint="f of a product is not a product of f's: apply it to queries and keys before they meet"),
+        Wrong(name="plain keys above", answer=_variant(on="q", below="qk"),
+              hint="f(k) stands in both sums: above the line your keys have not gone through f"),
+        Wrong(name="plain keys below", answer=_variant(below="q"),
+              hint="f(k) stands in both sums: below the line your keys have not gone through f"),
+        Wrong(name="plain queries above", answer=_variant(on="k", below="qk"),
+              hint="f(q) stands above and below: above the line your queries have not gone through f"),
+        Wrong(name="plain queries below", answer=_variant(below="k"),
+              hint="f(q) stands above and below: below the line your queries have not gone through f"),
+        Wrong(name="features above only", answer=_variant(below=""),
+              hint="you divide by the sum of other weights than those you mix with: below the line nothing went "
+                   "through f"),
+        Wrong(name="features below only", answer=_variant(on="", below="qk"),
+              hint="you divide by the sum of other weights than those you mix with: above the line nothing went "
+                   "through f"),
+        Wrong(name="sum of the query's features", answer=_variant(divide="query"),
+              hint="you divide by the sum of a query's own features: where do the keys come in?"),
+        Wrong(name="product of the sums", answer=_variant(divide="product"),
+              hint="a sum of products is not the product of the sums: f(q) meets the summed keys feature by feature"),
+        Wrong(name="three plain matrices", answer=_variant(on="", divide="none"),
+              hint="the bracket is right; f and the division by the sum of the weights are missing"),
+        Wrong(name="elu of x + 1", answer=_variant(feature=lambda x: F.elu(x + 1)),
+              hint="the 1 is added after elu, not before: elu(x + 1) can be negative"),
+        Wrong(name="relu + 1", answer=_variant(feature=lambda x: F.relu(x) + 1),
+              hint="relu + 1 is flat for all negative entries; elu(x) + 1 goes on falling towards 0"),
+        Wrong(name="sigmoid", answer=_variant(feature=torch.sigmoid),
+              hint="positive, but another function than elu(x) + 1"),
+        Wrong(name="a softmax over the products", answer=lambda q, k, v: (
+            (F.elu(q) + 1) @ (F.elu(k) + 1).T).softmax(dim=-1) @ v,
+              hint="the products of features are weights already: divide by their sum, and leave the exponential out"),
+        Wrong(name="unscaled softmax", answer=lambda q, k, v: (q @ k.T).softmax(dim=-1) @ v,
+              hint="this is softmax attention, without its scale: here f takes the place of the exponential"),
+        Wrong(name="feature by feature", answer=lambda q, k, v: _shared_features(F.elu(q) + 1, F.elu(k) + 1, v),
+              hint="each feature is averaged on its own, over the keys and then over the query's features: asked is "
+                   "one sum, below the line, for each query"),
         Wrong(name="softmax features", answer=_variant(feature=lambda x: x.softmax(dim=-1)),
               hint="a softmax over features is another feature map; the task asks for elu + 1"),
         Wrong(name="softmax attention", answer=lambda q, k, v: (q @ k.T / q.shape[1] ** 0.5).softmax(dim=-1) @ v,

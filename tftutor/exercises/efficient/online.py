@@ -155,6 +155,29 @@ def _averaged(a: Triple, b: Triple) -> Triple:
     return (a[0] / a[2][:, None] + b[0] / b[2][:, None]) / 2 * total[:, None], torch.maximum(a[1], b[1]), total
 
 
+def _taken_for_finished(a: Triple, b: Triple) -> Triple:
+    """As if mixed were the attention to the piece's keys."""
+    mixed, top, total = _total_twice(a, b)
+    return mixed / total[:, None], top, total
+
+
+def _quotients(a: Triple, b: Triple) -> Triple:
+    top = torch.maximum(a[1], b[1])
+    by_a, by_b = (a[1] / top).exp(), (b[1] / top).exp()
+    return a[0] * by_a[:, None] + b[0] * by_b[:, None], top, a[2] * by_a + b[2] * by_b
+
+
+def _there_and_back(a: Triple, b: Triple) -> Triple:
+    top = torch.maximum(a[1], b[1])
+    mixed = a[0] * a[1].exp()[:, None] + b[0] * b[1].exp()[:, None]
+    return mixed / top.exp()[:, None], top, (a[2] * a[1].exp() + b[2] * b[1].exp()) / top.exp()
+
+
+def _always_first(a: Triple, b: Triple) -> Triple:
+    shrink = (-(a[1] - b[1]).abs()).exp()
+    return a[0] * shrink[:, None] + b[0], torch.maximum(a[1], b[1]), a[2] * shrink + b[2]
+
+
 MERGE = Exercise(
     id="efficient/merge",
     title="Two pieces of a softmax",
@@ -219,6 +242,22 @@ MERGE = Exercise(
         Wrong(name="totals multiplied",
               answer=_then(lambda m, a, b: (m[0], m[1], a[2] * (a[1] - m[1]).exp() * b[2] * (b[1] - m[1]).exp())),
               hint="total is a sum over keys: the sums of two sets of keys are added, not multiplied"),
+        Wrong(name="taken for finished", answer=_taken_for_finished,
+              hint="you treat mixed as already divided: it holds undivided weights, which need no total"),
+        Wrong(name="totals left out",
+              answer=_then(lambda m, a, b: (m[0], m[1], (a[1] - m[1]).exp() + (b[1] - m[1]).exp())),
+              hint="your total adds up the two factors only: how many keys' weights does each piece bring?"),
+        Wrong(name="larger total", answer=_then(lambda m, a, b: (m[0], m[1], torch.maximum(a[2], b[2]))),
+              hint="only for the top one takes the larger: totals are sums, to be rescaled and added"),
+        Wrong(name="logarithm of the total", answer=_then(lambda m, a, b: (m[0], m[1], m[1] + m[2].log())),
+              hint="the third is to be the sum itself, relative to top; yours is top plus its logarithm"),
+        Wrong(name="quotients of the tops", answer=_quotients,
+              hint="exp(s - m) to exp(s - top) is a factor of exp(m - top): a difference of tops, not a quotient"),
+        Wrong(name="there and back", answer=_there_and_back,
+              hint="right on paper, but exp of a score of 1000 is infinite on the way: go from one top to the other in "
+                   "one step"),
+        Wrong(name="always the first shrunk", answer=_always_first,
+              hint="the piece with the *smaller* top has to shrink; yours is always the first, whichever is smaller"),
         Wrong(name="softmax of the tops", answer=_by_softmax,
               hint="mixed / total is right, because a common factor cancels; but the sums are no longer relative to "
                    "the top you return"),

@@ -99,8 +99,7 @@ BREAK_RANK = Exercise(
         Wrong(name="not weights: negative", answer=-_EYE,
               hint="the right pattern; but a softmax never gives a negative weight"),
         Wrong(name="two keys each", answer=0.5 * _EYE + 0.5 * _EYE.roll(1, dims=1),
-              hint="neighbouring rows share a key, so one direction more or less can be had from the others: whom need "
-                   "they share?"),
+              hint="near: but each row shares a key with the next, and what rows have in common saves directions"),
         Wrong(name="identity below the diagonal", answer=torch.diag(torch.ones(N - 1), -1),
               hint="the first row is empty: the first query has no predecessor, and still hands out a weight of 1"),
         Wrong(name="full rank, but blurred", answer=0.5 * _EYE + 0.5 * _AVERAGE,

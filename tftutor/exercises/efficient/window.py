@@ -53,6 +53,21 @@ def _places(trial: Trial) -> Mismatch | None:
     return _first(wanted & ~trial.output, True) or _first(trial.output & ~wanted, False)
 
 
+def _from_the_left(n: int, w: int, step: int) -> Tensor:
+    mask = torch.zeros(n, n, dtype=torch.bool)
+    for i in range(n):
+        mask[i, max(0, i - w * step + 1) : i + 1 : step] = True
+    return mask
+
+
+def _wrapped(n: int, w: int, step: int) -> Tensor:
+    mask = torch.zeros(n, n, dtype=torch.bool)
+    for i in range(n):
+        for back in range(w):
+            mask[i, (i - back * step) % n] = True
+    return mask
+
+
 WINDOW = Exercise(
     id="efficient/window",
     title="A window with holes",
@@ -137,6 +152,13 @@ WINDOW = Exercise(
         Wrong(name="additive", answer=lambda n, w, step: torch.zeros(n, n).masked_fill(
             ~window(n, w, step), float("-inf")),
               hint="an additive mask, right in its own convention; the task asks for True and False"),
+        Wrong(name="counted from the left", answer=_from_the_left,
+              hint="your slice starts at the left end of the window and steps to the right: it meets the query only by "
+                   "chance. Count back from the query"),
+        Wrong(name="wrapped around", answer=_wrapped,
+              hint="a negative index counts from the end in Python: the first rows have no such keys"),
+        Wrong(name="itself only", answer=lambda n, _w, _step: torch.eye(n, dtype=torch.bool),
+              hint="everybody sees itself and nobody else: where are the other w - 1 keys?"),
         Wrong(name="end of the window mistaken", answer=lambda n, w, step: (
             (_back(n) >= 0) & (_back(n) < w + step) & (_back(n) % step == 0)),
               hint="w and step are added where they should be multiplied: how far back is key number w?"),
