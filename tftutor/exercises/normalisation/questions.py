@@ -93,8 +93,8 @@ def _close(a: Tensor, b: Tensor) -> bool:
     return torch.allclose(a, b, rtol=1e-4, atol=1e-6)
 
 
-SPOT_THE_MEAN = Exercise(
-    id="norms/spot-the-mean",
+BREAK_EQUALITY = Exercise(
+    id="norms/break-equality",
     title="Break the equality of the two norms",
     answer="pair",
     solution=[[1, 2, 4], [11, 12, 14]],
