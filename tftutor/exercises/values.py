@@ -6,6 +6,7 @@ import copy
 import math
 import numbers
 import reprlib
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -184,6 +185,25 @@ def read_choice(value: Any) -> str:
         raise Trouble("is not an option", 'give the letter of an option, as in "a"', expected="a letter",
                       got=_kind(value))  # fmt: skip
     return value.strip().strip("().").lower()
+
+
+def read_letters(count: int, options: str) -> Callable[[Any], str]:
+    """A reader of `count` letters, one for each question, each of them one of `options`; a string or a list."""
+    expected = f"{count} letters from {options[0]} to {options[-1]}"
+
+    def read(value: Any) -> str:
+        if isinstance(value, tuple | list) and all(isinstance(item, str) for item in value):
+            value = "".join(value)
+        if not isinstance(value, str):
+            raise Trouble("is no row of letters", f"write {count} letters in one string, one for each question",
+                          expected=expected, got=show(value))  # fmt: skip
+        letters = "".join(letter for letter in value.lower() if letter.isalnum())
+        if len(letters) != count or not set(letters) <= set(options):
+            raise Trouble(f"is no row of {count} letters", "one letter for each question, in their order",
+                          expected=expected, got=show(value))  # fmt: skip
+        return letters
+
+    return read
 
 
 def _kind(value: Any) -> str:

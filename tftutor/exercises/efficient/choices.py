@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tftutor.exercises.exercise import Exercise, Mismatch, Property, Trial, Wrong, is_option
-from tftutor.exercises.values import Trouble, read_choice, show
+from tftutor.exercises.values import Trouble, read_choice, read_letters, show
 
 # A causal stack has 6 layers, each with a window of 4 keys (a token itself and 3 before it). How many tokens, itself
 # included, can influence the last state of token 100?  (a) 4  (b) 24  (c) 19  (d) 4096  (e) all 101.
@@ -32,23 +32,7 @@ PREDICT_REACH = Exercise(
 )
 
 METHODS = ("blockwise", "window", "global + local", "LSH", "Linformer", "linear")
-_KEY = "abcdef"
-
-
-def _read_letters(value: Any) -> str:
-    """Six letters, as a string or a list."""
-    if isinstance(value, tuple | list) and all(isinstance(item, str) for item in value):
-        value = "".join(value)
-    if not isinstance(value, str):
-        raise Trouble("is no row of letters", 'write six letters in one string, as in "aabbcc"', expected="six letters",
-                      got=show(value))  # fmt: skip
-    letters = "".join(letter for letter in value.lower() if letter.isalnum())
-    if len(letters) != len(METHODS) or not set(letters) <= set(_KEY):
-        raise Trouble("is no row of six letters", "one letter from a to f for each of the six methods, in their order",
-                      expected="six letters from a to f", got=show(value))  # fmt: skip
-    return letters
-
-
+_read_letters = read_letters(len(METHODS), "abcdef")
 MATCHED = "dbfaec"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tftutor.exercises.exercise import Exercise, Mismatch, Property, Trial, Wrong, is_option
-from tftutor.exercises.values import Trouble, read_choice, read_number, show
+from tftutor.exercises.values import Trouble, read_choice, read_letters, read_number, show
 
 # A RoPE model trained on 64 characters reads 64 characters whose positions are counted from 5,000 instead of 0.
 # (a) as bad as at the end of a text of 5,064 characters  (b) unchanged, up to rounding  (c) an error: there is no such
@@ -166,17 +166,7 @@ BREAK_REACH = Exercise(
 )  # fmt: skip
 
 RIGHT = "badc"
-
-
-def _read_letters(value: Any) -> str:
-    if not isinstance(value, str):
-        raise Trouble("is not a word of four letters", 'write one letter per sentence, as in "abcd"',
-                      expected="four letters", got=show(value))  # fmt: skip
-    letters = "".join(c for c in value.lower() if c.isalpha())
-    if len(letters) != 4 or set(letters) - set("abcdef"):
-        raise Trouble("is not a word of four letters a to f", "one letter for each of the four sentences",
-                      expected="four letters from a to f", got=show(value))  # fmt: skip
-    return letters
+_read_letters = read_letters(len(RIGHT), "abcdef")
 
 
 def _each_right(trial: Trial) -> Mismatch | None:
