@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tftutor.cli.common import SPELLERS, load_checkpoint, plain_errors
+from tftutor.cli.common import load_speller, plain_errors
 
 
 @plain_errors
@@ -30,30 +30,24 @@ def train(
     A dictionary has one word a line, a tab or spaces, then its phonemes, like CMUdict. Several processes:
     torchrun --standalone --nproc-per-node 2 --no-python tftutor train RECIPE
     """
-    from tftutor.training.letters import LETTER_RECIPES, train_letters
-    from tftutor.training.recipes import RECIPES
-    from tftutor.training.recipes import train as train_speller
-    from tftutor.training.text import TEXT_RECIPES, train_text
+    from tftutor.training.catalogue import all_recipes
+    from tftutor.training.recipes import Recipe
 
-    known = RECIPES | TEXT_RECIPES | LETTER_RECIPES
+    known = all_recipes()
     if recipe == "list":
-        for name, each in known.items():
-            typer.echo(f"{name:12} {each.summary}")
+        for name, (each, _) in known.items():
+            typer.echo(f"{name:18} {each.summary}")
         return
     if recipe not in known:
         raise ValueError(f"RECIPE: expected one of {', '.join(known)}, got {recipe!r}")
+    chosen, follow = known[recipe]
+    files = {"train": train_file, "dev": dev_file, "test": test_file}
+    given = {part: path for part, path in files.items() if path is not None}
+    if given and not isinstance(chosen, Recipe):
+        takers = ", ".join(name for name, (each, _) in known.items() if isinstance(each, Recipe))
+        raise ValueError(f"--{next(iter(given))}: expected no dictionary for {recipe!r}; {takers} learn from one")
     folder = out or Path("runs") / recipe
-    if recipe in RECIPES:
-        result = train_speller(
-            RECIPES[recipe], train=train_file, dev=dev_file, test=test_file, out=folder, resume=resume
-        )
-    elif train_file or dev_file or test_file:
-        source = "CMUdict's spellings" if recipe in LETTER_RECIPES else "the plays"
-        raise ValueError(f"--train, --dev, --test: expected no dictionary for {recipe!r}, which learns from {source}")
-    elif recipe in LETTER_RECIPES:
-        result = train_letters(LETTER_RECIPES[recipe], out=folder, resume=resume)
-    else:
-        result = train_text(TEXT_RECIPES[recipe], out=folder, resume=resume)
+    result = follow(chosen, out=folder, resume=resume, **given)
     if not result.is_main:
         return
     if result.stopped:
@@ -82,7 +76,7 @@ def evaluate(
     from tftutor.data import load_cmudict, read_dictionary, split
     from tftutor.training.evaluation import evaluate as score
 
-    network, _ = load_checkpoint(checkpoint, *SPELLERS)
+    network, _ = load_speller(checkpoint)
     entries = split(load_cmudict()).test if data is None else read_dictionary(data)
     result = score(network, entries, beam=beam)
     typer.echo(f"words {result.n_words}")

@@ -1,0 +1,17 @@
+"""Every recipe by its name, with the function that follows it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tftutor.training.checkpoint import TrainResult
+from tftutor.training.letters import LETTER_RECIPES, train_letters
+from tftutor.training.recipes import RECIPES, train
+from tftutor.training.text import TEXT_RECIPES, train_text
+
+
+def all_recipes() -> dict[str, tuple[Any, Callable[..., TrainResult]]]:
+    """Recipe and function by name; a function takes its recipe, `out` and `resume`."""
+    families = ((RECIPES, train), (TEXT_RECIPES, train_text), (LETTER_RECIPES, train_letters))
+    return {name: (recipe, follow) for recipes, follow in families for name, recipe in recipes.items()}
