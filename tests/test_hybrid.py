@@ -158,3 +158,44 @@ def test_ragged_prompts_of_a_hybrid_with_experts_decode_as_alone() -> None:
     together = greedy(model, prompt, model.new_state(2), max_new_tokens=5, valid=valid)
     alone = greedy(model, prompt[1:, 3:], model.new_state(1), max_new_tokens=5)
     assert torch.equal(together.tokens[1], alone.tokens[0])
+
+
+@pytest.mark.parametrize("n_active", [1, 2])
+def test_experts_work_in_lower_precision(n_active) -> None:
+    layer, x = mixture(n_active), normal(B, T, D)
+    wanted = layer(x)
+    layer, x = layer.float(), x.float()
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = layer(x)
+    mixed.sum().backward()
+    assert mixed.dtype == torch.float32
+    assert (mixed - wanted).norm() < 0.03 * wanted.norm()
+    narrow = layer.bfloat16()(x.bfloat16())
+    assert narrow.dtype == torch.bfloat16
+    assert route(layer.router(x.bfloat16()), n_active).probabilities.dtype == torch.float32
+
+
+def test_more_choices_than_experts_are_refused() -> None:
+    with pytest.raises(ValueError, match="n_active=5: expected at most n_experts=4"):
+        mixture(5)
+    with pytest.raises(ValueError, match="n_active=3: expected at most n_experts=2"):
+        route(torch.zeros(4, 2), 3)
+    with pytest.raises(ValueError, match="n_active: expected a positive number, got 0"):
+        route(torch.zeros(4, 2), 0)
+
+
+def test_the_balance_of_no_tokens_is_nothing_and_not_nan() -> None:
+    routing = route(torch.randn(3, 4, requires_grad=True), 1)
+    nothing = load_balance(routing, torch.zeros(3, dtype=torch.bool))
+    nothing.backward()
+    assert nothing.item() == 0
+
+
+def test_a_hybrid_reads_no_tokens() -> None:
+    model, none = hybrid(("mamba", "retention", "attention")), torch.zeros(2, 0, dtype=torch.long)
+    assert model(none).shape == (2, 0, V)
+    state = model.new_state(2)
+    with torch.no_grad():
+        model.step(ids(2, 3), state)
+        model.step(none, state)
+    assert state.lengths.tolist() == [3, 3]

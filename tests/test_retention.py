@@ -81,3 +81,38 @@ def test_the_layer_reads_ragged_pieces_as_each_row_alone(data) -> None:
 def test_heads_that_do_not_divide_the_width_are_refused() -> None:
     with pytest.raises(ValueError, match="d_model=10 is not divisible by n_heads=3"):
         retention.Retention(10, 3)
+
+
+def test_a_decay_for_another_number_of_heads_is_refused() -> None:
+    q, k, v, _ = inputs()
+    wrong = retention.retention_decay(H + 1)
+    with pytest.raises(ValueError, match=r"decay: expected shape \(H=3\), got \(4,\)"):
+        retention.retention_parallel(q, k, v, wrong)
+    with pytest.raises(ValueError, match=r"decay: expected shape \(H=3\), got \(4,\)"):
+        retention.retention_step(q[:, :, :1], k[:, :, :1], v[:, :, :1], wrong, torch.zeros(B, H, DK, DV))
+
+
+def test_a_layer_in_bfloat16_keeps_its_decays_and_a_wider_state() -> None:
+    """255 / 256 is the slowest decay that bfloat16 can tell from 1; the heads after it would never forget."""
+    layer = shake(retention.Retention(24, 6)).bfloat16()
+    assert retention.retention_decay(6).bfloat16()[4:].eq(1).all()  # what a buffer would have become
+    carry = layer.new_carry(1)
+    with torch.no_grad():
+        for _ in range(3):
+            layer(normal(1, 5, 24).bfloat16(), carry=carry)
+        before = carry.states[0].clone()
+        layer.k_proj.weight.zero_()  # nothing is written any more
+        layer(normal(1, 40, 24).bfloat16(), carry=carry)
+    assert before.dtype == torch.float32
+    faded = retention.retention_decay(6).float() ** 40
+    assert torch.allclose(carry.states[0], before * faded[:, None, None], rtol=1e-5)
+
+
+def test_very_long_texts_stay_finite() -> None:
+    q, k, v = (normal(1, 1, 6000, 2, seed=seed).float() for seed in range(3))
+    decay = retention.retention_decay(1)
+    chunks = retention.retention_chunkwise(q, k, v, decay, chunk=500)
+    assert torch.allclose(chunks, retention.retention_parallel(q, k, v, decay), rtol=0, atol=1e-3)
+    powers = decay[0] ** torch.arange(6000)
+    split = (q * powers[:, None].float()) @ (k / powers[:, None].float()).mT  # the mask in two factors
+    assert not split.tril().isfinite().all()

@@ -138,3 +138,28 @@ def test_a_layer_with_all_fixed_is_linear_and_the_same_at_all_times() -> None:
 def test_an_unknown_part_is_named() -> None:
     with pytest.raises(ValueError, match="parts: expected one of 'dt', 'b', 'c', got 'a'"):
         ssm.fix_selection(ssm.Mamba(8), "a")
+
+
+def test_nothing_read_changes_nothing() -> None:
+    layer = shake(ssm.Mamba(D, d_state=N))
+    carry = layer.new_carry(B)
+    layer(normal(B, 5, D), carry=carry)
+    before = carry.states
+    assert layer(normal(B, 0, D), carry=carry).shape == (B, 0, D)
+    assert carry.states is before
+    y, state = ssm.selective_scan(*(torch.zeros(B, 0, E),) * 2, -torch.ones(E, N), *(torch.zeros(B, 0, N),) * 2,
+                                  torch.ones(E), torch.ones(B, E, N))  # fmt: skip
+    assert y.shape == (B, 0, E)
+    assert torch.equal(state, torch.ones(B, E, N))
+
+
+def test_cells_are_float32_in_a_bfloat16_layer() -> None:
+    """1,000 equal tokens that are all kept: a sum in bfloat16 stops growing at 256."""
+    layer = ssm.Mamba(D, d_state=N).bfloat16()
+    assert [x.dtype for x in layer.new_carry(1).states] == [torch.bfloat16, torch.float32]
+    ones = torch.ones(1, 1000, 1, dtype=torch.bfloat16)
+    kept_all = torch.zeros(1, 1)  # a = 0: nothing is forgotten
+    rest = (ones, ones, kept_all, ones, ones, torch.zeros(1))
+    y, state = ssm.selective_scan(*rest, torch.zeros(1, 1, 1))
+    assert (float(state), y.dtype) == (1000.0, torch.bfloat16)
+    assert float(ssm.selective_scan(*rest, torch.zeros(1, 1, 1, dtype=torch.bfloat16), chunk=1)[1]) == 256.0

@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tftutor.attention import merge_heads, split_heads
-from tftutor.checks import expect_positive
+from tftutor.checks import expect_positive, expect_shape
 from tftutor.positions import Rotation, rotate
-from tftutor.state import Carry, real_first
+from tftutor.state import Carry, memory_dtype, real_first
 
 
 def retention_decay(n_heads: int) -> Tensor:
@@ -39,6 +39,7 @@ def decay_mask(decay: Tensor, length: int) -> Tensor:
 
 def retention_parallel(q: Tensor, k: Tensor, v: Tensor, decay: Tensor) -> Tensor:
     """All pairs at once: (q k^T * D) v, from q, k (B, H, T, Dk) and v (B, H, T, Dv) to (B, H, T, Dv)."""
+    expect_shape("decay", decay, H=q.shape[1])
     mask = decay_mask(decay, q.shape[2]).to(q.dtype)
     return (q @ k.transpose(-2, -1) * mask) @ v
 
@@ -48,8 +49,9 @@ def retention_step(q: Tensor, k: Tensor, v: Tensor, decay: Tensor, state: Tensor
 
     state = decay * state + k^T v, then the output is q state: a token sees itself.
     """
-    state = decay.to(q.dtype)[:, None, None] * state + k.transpose(-2, -1) @ v
-    return q @ state, state
+    expect_shape("decay", decay, H=q.shape[1])
+    state = decay.to(state.dtype)[:, None, None] * state + (k.transpose(-2, -1) @ v).to(state.dtype)
+    return (q.to(state.dtype) @ state).to(q.dtype), state
 
 
 def retention_chunk(
@@ -61,24 +63,25 @@ def retention_chunk(
         q, k: (B, H, T, Dk).
         v: (B, H, T, Dv).
         decay: (H,).
-        state: (B, H, Dk, Dv).
+        state: (B, H, Dk, Dv); it keeps its dtype, which should be float32 at least (`memory_dtype`).
         counts: (B,), how many tokens of each row are real, padding behind them; None: all.
     """
     length = q.shape[2]
     place = torch.arange(length, device=q.device)
     counts = torch.full((len(q),), length, device=q.device) if counts is None else counts
     since = decay[:, None] ** (place + 1)  # (H, T): what remains of the state at each token
-    outputs = retention_parallel(q, k, v, decay) + since.to(q.dtype)[..., None] * (q @ state)
+    wide = state.dtype
+    outputs = retention_parallel(q, k, v, decay) + (since.to(wide)[..., None] * (q.to(wide) @ state)).to(q.dtype)
     to_go = counts[:, None] - 1 - place  # (B, T): steps from each token to the row's last one
     left = torch.where(to_go[:, None] >= 0, decay[:, None] ** to_go.clamp(min=0)[:, None], 0.0)  # (B, H, T)
-    kept = (decay ** counts[:, None])[..., None, None].to(q.dtype) * state
-    return outputs, kept + (k * left.to(q.dtype)[..., None]).transpose(-2, -1) @ v
+    kept = (decay ** counts[:, None])[..., None, None].to(wide) * state
+    return outputs, kept + (k.to(wide) * left.to(wide)[..., None]).transpose(-2, -1) @ v.to(wide)
 
 
 def retention_chunkwise(q: Tensor, k: Tensor, v: Tensor, decay: Tensor, *, chunk: int) -> Tensor:
     """`retention_parallel` in time and memory that grow with the length, not with its square."""
     expect_positive(chunk=chunk)
-    state = q.new_zeros(*q.shape[:2], q.shape[3], v.shape[3])
+    state = q.new_zeros(*q.shape[:2], q.shape[3], v.shape[3], dtype=memory_dtype(q))
     outputs = []
     for queries, keys, values in zip(*(x.split(chunk, dim=2) for x in (q, k, v)), strict=True):
         out, state = retention_chunk(queries, keys, values, decay, state)
@@ -104,12 +107,11 @@ class Retention(nn.Module):
         self.q_proj, self.k_proj, self.v_proj, self.gate_proj, self.o_proj = (
             nn.Linear(d_model, d_model, bias=False) for _ in range(5)
         )
-        self.register_buffer("decay", retention_decay(n_heads), persistent=False)
 
     def new_carry(self, batch_size: int) -> Carry:
-        """An empty memory, (B, H, Dh, Dh)."""
-        width = self.q_proj.out_features // self.n_heads
-        return Carry(self.q_proj.weight.new_zeros(batch_size, self.n_heads, width, width))
+        """An empty memory, (B, H, Dh, Dh), float32 at least."""
+        like, width = self.q_proj.weight, self.q_proj.out_features // self.n_heads
+        return Carry(like.new_zeros(batch_size, self.n_heads, width, width, dtype=memory_dtype(like)))
 
     def forward(
         self, x: Tensor, *, rotation: Rotation | None = None, carry: Carry | None = None, valid: Tensor | None = None
@@ -119,7 +121,7 @@ class Retention(nn.Module):
         if rotation is not None:
             q, k = rotate(q, rotation), rotate(k, rotation)
         k = k * k.shape[-1] ** -0.5
-        decay = self.decay.double()
+        decay = retention_decay(self.n_heads).to(x.device)  # no buffer: model.bfloat16() would round 511/512 to 1
         if carry is None and valid is None:
             heads = retention_parallel(q, k, v, decay)
         else:

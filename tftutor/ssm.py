@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tftutor.checks import expect_choice, expect_positive
-from tftutor.state import Carry, real_first
+from tftutor.state import Carry, memory_dtype, real_first
 
 
 def scan_sequential(keep: Tensor, add: Tensor, state: Tensor) -> Tensor:
@@ -71,11 +71,14 @@ def selective_scan(
         a: rates of forgetting, (E, N), negative.
         b, c: how each token writes to and reads from the cells, (B, T, N).
         d: what passes by the state, (E,).
-        state: where to start, (B, E, N).
+        state: where to start, (B, E, N); all is computed in its dtype, which should be float32 at least.
         chunk: tokens whose states are made at once, in log2(chunk) steps; 1: one after another. A processor with few
             cores is fastest with few, since joining stretches costs extra work.
     """
     expect_positive(chunk=chunk)
+    if not u.shape[1]:
+        return torch.zeros_like(u), state
+    dtype, (u, dt, a, b, c, d) = u.dtype, (x.to(state.dtype) for x in (u, dt, a, b, c, d))
     outputs, parts = [], (x.split(chunk, dim=1) for x in (u, dt, b, c))
     for u_t, dt_t, b_t, c_t in zip(*parts, strict=True):
         keep = (dt_t[..., None] * a).exp()  # (B, chunk, E, N)
@@ -83,7 +86,7 @@ def selective_scan(
         states = scan_parallel(keep, add, state)
         outputs.append((states @ c_t[..., None])[..., 0])
         state = states[:, -1]
-    return torch.cat(outputs, dim=1) + d * u, state
+    return (torch.cat(outputs, dim=1) + d * u).to(dtype), state
 
 
 class Mamba(nn.Module):
@@ -118,14 +121,19 @@ class Mamba(nn.Module):
             self.dt_proj.bias.copy_(dt + (-(-dt).expm1()).log())  # the inverse of softplus
 
     def new_carry(self, batch_size: int) -> Carry:
-        """An empty memory: the last K - 1 inputs of the convolution (B, K - 1, E), and the cells (B, E, N)."""
+        """An empty memory: the last K - 1 inputs of the convolution (B, K - 1, E), and the cells (B, E, N).
+
+        The cells are sums that live long: they are kept in float32 at least.
+        """
         like, d_inner = self.in_proj.weight, self.d.shape[0]
         return Carry(like.new_zeros(batch_size, self.kernel - 1, d_inner),
-                     like.new_zeros(batch_size, d_inner, self.d_state))  # fmt: skip
+                     like.new_zeros(batch_size, d_inner, self.d_state, dtype=memory_dtype(like)))  # fmt: skip
 
     def forward(self, x: Tensor, *, carry: Carry | None = None, valid: Tensor | None = None) -> Tensor:
         """(B, T, D) -> (B, T, D); `carry` is read and extended, `valid` (B, T) marks real tokens, None: all."""
         carry = self.new_carry(len(x)) if carry is None else carry
+        if not x.shape[1]:
+            return torch.zeros_like(x)
         if valid is None or bool(valid.all()):
             return self._run(x, carry, None)
         order = real_first(valid)[..., None]

@@ -91,6 +91,11 @@ class Carry:
         return sum(x.nbytes for x in self.states)
 
 
+def memory_dtype(x: Tensor) -> torch.dtype:
+    """What a running sum of numbers like `x` is kept in: float32 at least, or late tokens leave no trace in it."""
+    return torch.promote_types(x.dtype, torch.float32)
+
+
 def real_first(valid: Tensor) -> Tensor:
     """The order of columns, (B, T), that puts each row's real tokens first, in their order, and padding behind."""
     return torch.argsort(~valid, dim=1, stable=True)

@@ -12,10 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tftutor.checks import expect_positive, expect_shape
+from tftutor.state import memory_dtype
 
 
 class LinearState(NamedTuple):
-    """All a causal decoder remembers of the past; its size does not depend on how much that is."""
+    """All a causal decoder remembers of the past; its size does not depend on how much that is. Float32 at least."""
 
     mixed: Tensor  # (B, H, Dk, Dv), sum over keys of features(k) v^T
     total: Tensor  # (B, H, Dk), sum over keys of features(k)
@@ -54,9 +55,10 @@ def linear_attention(
     outputs = []
     for queries, keys, values in zip(*(x.split(chunk, dim=2) for x in (q, k, v)), strict=True):
         near = (queries @ keys.transpose(-2, -1)).tril()  # (B, H, chunk, chunk)
-        mixed = near @ values + queries @ state.mixed
-        total = near.sum(dim=-1, keepdim=True) + (queries * state.total[:, :, None]).sum(dim=-1, keepdim=True)
-        outputs.append(mixed / total)
+        wide = queries.to(state.mixed.dtype)
+        mixed = near @ values + wide @ state.mixed
+        total = near.sum(dim=-1, keepdim=True) + (wide * state.total[:, :, None]).sum(dim=-1, keepdim=True)
+        outputs.append((mixed / total).to(v.dtype))
         state = LinearState(state.mixed + keys.transpose(-2, -1) @ values, state.total + keys.sum(dim=2))
     return torch.cat(outputs, dim=2) if outputs else torch.zeros_like(v)
 
@@ -74,9 +76,11 @@ def linear_attention_step(
 
 def _nothing(k: Tensor, v: Tensor) -> LinearState:
     """The state before the first token."""
-    return LinearState(k.new_zeros(*k.shape[:2], k.shape[3], v.shape[3]), k.new_zeros(*k.shape[:2], k.shape[3]))
+    shape, dtype = (*k.shape[:2], k.shape[3]), memory_dtype(k)
+    return LinearState(k.new_zeros(*shape, v.shape[3], dtype=dtype), k.new_zeros(shape, dtype=dtype))
 
 
 def _read(q: Tensor, state: LinearState) -> Tensor:
     """(B, H, T, Dv), read from the state by queries that are features already."""
-    return (q @ state.mixed) / (q * state.total[:, :, None]).sum(dim=-1, keepdim=True)
+    wide = q.to(state.mixed.dtype)
+    return ((wide @ state.mixed) / (wide * state.total[:, :, None]).sum(dim=-1, keepdim=True)).to(q.dtype)
