@@ -1,4 +1,4 @@
-"""Exercises: hide letters the way BERT does, and count the loss where it belongs."""
+"""Exercise: hide letters the way BERT does."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from tftutor.exercises.exercise import (
@@ -21,7 +20,7 @@ from tftutor.exercises.exercise import (
     has_shape,
     named_case,
 )
-from tftutor.exercises.values import read_number
+from tftutor.exercises.values import Trouble, fresh, read_tensor
 
 
 def corrupt(tokens: Tensor, ordinary: Tensor, draw: Tensor, fate: Tensor, other: Tensor, mask_id: int) -> Tensor:
@@ -38,6 +37,17 @@ def corrupt(tokens: Tensor, ordinary: Tensor, draw: Tensor, fate: Tensor, other:
     chosen = ordinary & (draw < 0.15)
     hidden = torch.where(chosen & (fate < 0.8), mask_id, tokens)
     return torch.where(chosen & (fate >= 0.8) & (fate < 0.9), other, hidden)
+
+
+def _read_ids(value: Any) -> Tensor:
+    ids = read_tensor(value)
+    if ids.dtype == torch.bool or ids.is_floating_point():
+        kind = str(ids.dtype).removeprefix("torch.")
+        hint = "an embedding takes whole numbers: where does a float come in?"
+        if kind == "bool":
+            hint = "True and False say which tokens are chosen; the model reads ids"
+        raise Trouble("returns no ids", hint, expected="whole numbers", got=kind)
+    return ids
 
 
 def _corrupt_cases(generator: torch.Generator) -> list[Case]:
@@ -91,12 +101,65 @@ def _exchanged(tokens: Tensor, ordinary: Tensor, draw: Tensor, fate: Tensor, oth
     return corrupt(tokens, ordinary, draw, turned, other, mask_id)
 
 
+def _other_fate(which: str) -> Callable[..., Tensor]:
+    """Right for the chosen; something else where nothing should happen."""
+
+    def variant(tokens: Tensor, ordinary: Tensor, draw: Tensor, fate: Tensor, other: Tensor, mask_id: int) -> Tensor:
+        rest = other if which == "other" else torch.full_like(tokens, mask_id)
+        return torch.where(ordinary & (draw < 0.15), corrupt(tokens, ordinary, draw, fate, other, mask_id), rest)
+
+    return variant
+
+
+def _either(tokens: Tensor, ordinary: Tensor, draw: Tensor, fate: Tensor, other: Tensor, mask_id: int) -> Tensor:
+    chosen = ordinary | (draw < 0.15)
+    return corrupt(tokens, chosen, torch.where(chosen, 0.0, draw), fate, other, mask_id)
+
+
+def _careless(*, mask: bool, swap: bool) -> Callable[..., Tensor]:
+    """`ordinary` is forgotten for one of the two fates."""
+
+    def variant(tokens: Tensor, ordinary: Tensor, draw: Tensor, fate: Tensor, other: Tensor, mask_id: int) -> Tensor:
+        drawn = draw < 0.15
+        hidden = torch.where(drawn & (ordinary | mask) & (fate < 0.8), mask_id, tokens)
+        return torch.where(drawn & (ordinary | swap) & (fate >= 0.8) & (fate < 0.9), other, hidden)
+
+    return variant
+
+
+def _one_draw(tokens: Tensor, ordinary: Tensor, draw: Tensor, fate: Tensor, other: Tensor, mask_id: int) -> Tensor:
+    return corrupt(tokens, ordinary, draw, draw / 0.15, other, mask_id)
+
+
+def _draws_itself(answer: Callable[..., Tensor]) -> bool:
+    """Whether the same arguments give different results as torch's random numbers go on."""
+    args = _corrupt_cases(torch.Generator().manual_seed(1))[2].args
+    torch.manual_seed(1)
+    first = answer(*fresh(args))
+    torch.manual_seed(2)
+    second = answer(*fresh(args))
+    return first is not None and first.shape == second.shape and not torch.equal(first, second)
+
+
+def _lowest(tokens: Tensor, ordinary: Tensor, draw: Tensor, fate: Tensor, other: Tensor, mask_id: int) -> Tensor:
+    """15 % of each row, rounded, whatever the draws."""
+    count = max(1, int(0.15 * tokens.shape[1]))
+    border = draw.masked_fill(~ordinary, 2.0).kthvalue(count, dim=1, keepdim=True).values
+    return corrupt(tokens, ordinary, (draw > border).to(draw.dtype), fate, other, mask_id)
+
+
+def _mask_other(tokens: Tensor, ordinary: Tensor, draw: Tensor, fate: Tensor, other: Tensor, mask_id: int) -> Tensor:
+    chosen = ordinary & (draw < 0.15)
+    return torch.where(chosen & (fate < 0.8), other, torch.where(chosen & (fate < 0.9), mask_id, tokens))
+
+
 CORRUPT = Exercise(
     id="pretraining/corrupt",
     title="Hide letters as BERT does",
     answer="corrupt",
     solution=corrupt,
     cases=_corrupt_cases,
+    read=_read_ids,
     properties=(
         has_shape("there is one id for each token", lambda tokens, *_: tuple(tokens.shape)),
         Property(sentence="padding and marks are never touched", test=_marks_stay,
@@ -137,98 +200,42 @@ CORRUPT = Exercise(
               hint="ordinary is True where a token may be chosen; you choose among the others"),
         Wrong(name="all chosen", answer=_slip(rate=1.1),
               hint="draw is never used: how many tokens should be chosen?"),
+        Wrong(name="all others masked", answer=_other_fate("mask"),
+              hint="tokens that were not chosen become the mask: what belongs in the last place of your where?"),
+        Wrong(name="all others random", answer=_other_fate("other"),
+              hint="tokens that were not chosen become random ones: what stands in the last place of your where?"),
+        Wrong(name="chosen or ordinary", answer=_either,
+              hint="a token has to be ordinary and drawn; in your answer one of the two is enough"),
+        Wrong(name="marks replaced", answer=_careless(mask=False, swap=True),
+              hint="masking looks at ordinary, replacing does not: work out once which tokens are chosen"),
+        Wrong(name="marks masked", answer=_careless(mask=True, swap=False),
+              hint="replacing looks at ordinary, masking does not: work out once which tokens are chosen"),
+        Wrong(name="one draw for all", answer=_one_draw,
+              hint="you cut the draw into three; `fate`, a second number, decides what becomes of a chosen token"),
+        Wrong(name="its own draw", answer=lambda t, o, d, f, x, m: corrupt(t, o, torch.rand_like(d), f, x, m),
+              recognise=_draws_itself, hint="you draw new random numbers: draw and fate have been drawn already"),
+        Wrong(name="exactly one in seven", answer=_lowest,
+              hint="the number of chosen tokens is left to chance: each is chosen where its draw is below 0.15"),
+        Wrong(name="masks for random tokens", answer=lambda t, o, d, f, x, m: corrupt(t, o, d, f, t * 0 + m, m),
+              hint="both fates become the mask: where does `other` go?"),
+        Wrong(name="mask and other exchanged", answer=_mask_other,
+              hint="the large share, below 0.8, should get the mask and the small one the random tokens; yours is the "
+              "other way round"),
+        Wrong(name="shares from the top", answer=lambda t, o, d, f, x, m: corrupt(t, o, d, 1.0 - f, x, m),
+              hint="the shares are right, their places are not: masked is below 0.8, not above 0.2"),
+        Wrong(name="kept first", answer=lambda t, o, d, f, x, m: corrupt(t, o, d, (f + 0.8) % 1.0, x, m),
+              hint="the shares are right, their places are not: masked begins at 0"),
+        Wrong(name="nothing done", answer=lambda t, o, d, f, x, m: t,
+              hint="the tokens come back as they were; torch.where returns a new tensor, keep it"),
+        Wrong(name="nothing but the chosen", answer=lambda t, o, d, f, x, m: torch.where(
+                  o & (d < 0.15), corrupt(t, o, d, f, x, m), 0),
+              hint="tokens that were not chosen have become 0; the model reads them as they are"),
+        Wrong(name="above instead of below", answer=lambda t, o, d, f, x, m: torch.where(
+                  o & (d < 0.15) & (f < 0.8), t, m),
+              hint="torch.where(condition, a, b) takes a where the condition holds: yours hides all the others"),
+        Wrong(name="every row", answer=lambda t, o, d, f, x, m: torch.where(
+                  (o & (d < 0.15)).any(1, True) & (f < 0.8), m, t),
+              hint="whole rows are chosen: no any(), each token has its own draw"),
     ),
     notice="The loss must count the kept and the replaced tokens too; that is the next exercise.",
-)  # fmt: skip
-
-
-def masked_loss(logits: Tensor, tokens: Tensor, chosen: Tensor) -> Tensor:
-    """The loss of a masked language model, in nats per chosen token.
-
-    logits: (B, T, V).
-    tokens: the original ids (B, T).
-    chosen: bool (B, T), True = was chosen, whatever became of it.
-    Returns a scalar.
-    """
-    return F.cross_entropy(logits[chosen], tokens[chosen])
-
-
-def _loss_cases(generator: torch.Generator) -> list[Case]:
-    cases = []
-    for rows, length, n in ((2, 3, 4), (4, 7, 5), (5, 11, 9)):
-        chosen = torch.rand(rows, length, generator=generator) < 0.4
-        chosen[0, 0], chosen[1, 1:] = True, False
-        chosen[0, 1] = True  # rows of unequal counts
-        cases.append(named_case(logits=2 * torch.randn(rows, length, n, generator=generator),
-                                tokens=torch.randint(0, n, (rows, length), generator=generator),
-                                chosen=chosen))  # fmt: skip
-    return cases
-
-
-def _each(logits: Tensor, tokens: Tensor) -> Tensor:
-    return F.cross_entropy(logits.mT, tokens, reduction="none")
-
-
-def _unasked_ignored(trial: Trial) -> Mismatch | None:
-    logits, tokens, chosen = trial.args
-    other = torch.where(chosen[..., None], logits, logits.flip(-1) + 1.0)
-    return compare(trial.output, trial.call(other, tokens, chosen))
-
-
-def _shifted(logits: Tensor, tokens: Tensor, chosen: Tensor) -> Tensor:
-    return _each(logits[:, :-1], tokens[:, 1:])[chosen[:, 1:]].sum() / chosen[:, 1:].sum().clamp(min=1)
-
-
-def _row_means(logits: Tensor, tokens: Tensor, chosen: Tensor) -> Tensor:
-    each, counts = _each(logits, tokens) * chosen, chosen.sum(dim=1)
-    return (each.sum(dim=1) / counts.clamp(min=1))[counts > 0].mean()
-
-
-def _loss_value(logits: Tensor, tokens: Tensor, chosen: Tensor) -> float:
-    return float(masked_loss(logits, tokens, chosen))
-
-
-def _loss(name: str, hint: str, answer: Callable[[Tensor, Tensor, Tensor], Any]) -> Wrong:
-    return Wrong(name=name, hint=hint, answer=answer)
-
-
-MASKED_LOSS = Exercise(
-    id="pretraining/masked-loss",
-    title="The loss counts what was asked",
-    answer="masked_loss",
-    solution=masked_loss,
-    cases=_loss_cases,
-    read=read_number,
-    properties=(
-        Property(sentence="logits where nothing was asked do not matter", test=_unasked_ignored,
-                 hint="only chosen positions count; what is at the others should not move the result"),
-        equals("the loss is the mean of -log p(token) over the chosen positions", _loss_value,
-               hint="compute -log p for every position first; which of them are summed, divided by what?"),
-    ),
-    wrong=(
-        _loss("everywhere", "you count every position: a visible token only has to be copied, and the loss falls to "
-              "almost nothing without anything being learned", lambda z, y, c: _each(z, y).mean()),
-        _loss("divided by all positions", "the sum is right; it is divided by all positions instead of those asked",
-              lambda z, y, c: (_each(z, y) * c).mean()),
-        _loss("a sum", "a sum grows with the number of hidden tokens: divide it", lambda z, y, c: _each(z, y)[c].sum()),
-        _loss("divided by rows", "divide by the number of chosen tokens, not by the number of rows",
-              lambda z, y, c: (_each(z, y) * c).sum() / len(z)),
-        _loss("mean of means", "rows hold unequal numbers of chosen tokens, so a mean of row means weighs tokens "
-              "unequally", _row_means),
-        _loss("shifted", "that is the shift of a causal model: here position t answers for token t itself", _shifted),
-        _loss("the others", "these are the positions that were not chosen", lambda z, y, c: _each(z, y)[~c].mean()),
-        _loss("probabilities", "minus the probability is not minus its logarithm",
-              lambda z, y, c: -z.softmax(-1).gather(-1, y[..., None])[..., 0][c].mean()),
-        _loss("softmax first", "cross_entropy takes logits and does the softmax itself; yours is applied twice",
-              lambda z, y, c: F.cross_entropy(z.softmax(-1)[c], y[c])),
-        _loss("logits set to zero", "logits of zero still cost log V each: leave the other positions out altogether",
-              lambda z, y, c: F.cross_entropy(z.masked_fill(~c[..., None], 0.0).flatten(0, 1), y.flatten())),
-        _loss("logits taken for logs", "logits are no log-probabilities: a softmax has to come before the logarithm",
-              lambda z, y, c: -z.gather(-1, y[..., None])[..., 0][c].mean()),
-        _loss("share of errors", "that is the share of wrong guesses: it has no gradient to learn from",
-              lambda z, y, c: (z.argmax(-1) != y)[c].double().mean()),
-        _loss("sign", "a loss has to fall as the right answer becomes likelier",
-              lambda z, y, c: -_each(z, y)[c].mean()),
-    ),
-    notice="With 15 % chosen, a sentence of 100 tokens gives about 15 answers to learn from; a causal model gets 100.",
 )  # fmt: skip

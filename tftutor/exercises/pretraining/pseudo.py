@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -70,6 +71,39 @@ PSEUDO_LIKELIHOOD = Exercise(
                lambda p, a, b: pseudo_log_likelihood(p, a, b) / torch.log(torch.tensor(2.0))),
         _wrong("marginals multiplied in", "divide by the probability of what is given; you multiply by it",
                lambda p, a, b: (p[a, b] * p[:, b].sum()).log() + (p[a, b] * p[a].sum()).log()),
+        _wrong("twice the second", "both terms are log P(b | a): for the first letter the condition is b, so its "
+               "column adds up to what is given", lambda p, a, b: 2 * (p[a, b] / p[a].sum()).log()),
+        _wrong("twice the first", "both terms are log P(a | b): for the second letter the condition is a, so its row "
+               "adds up to what is given", lambda p, a, b: 2 * (p[a, b] / p[:, b].sum()).log()),
+        _wrong("divided by both", "one logarithm, divided by both marginals, is the mutual information of the two "
+               "letters; take two conditional probabilities",
+               lambda p, a, b: (p[a, b] / p[:, b].sum() / p[a].sum()).log()),
+        _wrong("logarithm of a sum", "you add the probabilities and take one logarithm: take the logarithms first",
+               lambda p, a, b: (p[a, b] / p[:, b].sum() + p[a, b] / p[a].sum()).log()),
+        _wrong("softmax", "the table holds probabilities already: dividing by a sum makes them conditional, no softmax",
+               lambda p, a, b: p.log_softmax(0)[a, b] + p.log_softmax(1)[a, b]),
+        _wrong("divided by the mean", "divide by the sum of the row or column, not by its mean",
+               lambda p, a, b: (p[a, b] / p[:, b].mean()).log() + (p[a, b] / p[a].mean()).log()),
+        _wrong("divided by the largest", "divide by the sum of the row or column, not by its largest entry",
+               lambda p, a, b: (p[a, b] / p[:, b].max()).log() + (p[a, b] / p[a].max()).log()),
+        _wrong("log10", "the result is in nats: take the natural logarithm, not that of base 10",
+               lambda p, a, b: pseudo_log_likelihood(p, a, b) / math.log(10)),
+        _wrong("difference", "the two terms are added: both letters are asked for",
+               lambda p, a, b: (p[a, b] / p[:, b].sum()).log() - (p[a, b] / p[a].sum()).log()),
+        _wrong("odds", "the word itself belongs to the words that end in b: do not take it out of the sum",
+               lambda p, a, b: (p[a, b] / (p[:, b].sum() - p[a, b])).log() + (p[a, b] / (p[a].sum() - p[a, b])).log()),
+        _wrong("all words", "one number for each word of the table: the word a b alone is asked for",
+               lambda p, a, b: (p / p.sum(0)).log() + (p / p.sum(1, keepdim=True)).log()),
+        _wrong("whole row and column", "you add up the logarithms of a whole row and column: only the word a b is "
+               "scored", lambda p, a, b: (p[:, b] / p[:, b].sum()).log().sum() + (p[a] / p[a].sum()).log().sum()),
+        _wrong("weighted", "each logarithm is multiplied by its probability, as in an entropy; here the word is given, "
+               "so the logarithms count once each", lambda p, a, b: (
+                   (p[a, b] / p[:, b].sum()) * (p[a, b] / p[:, b].sum()).log()
+                   + (p[a, b] / p[a].sum()) * (p[a, b] / p[a].sum()).log())),
+        _wrong("one term unconditioned", "P(a, b) is not conditional: divide it by the probability of b",
+               lambda p, a, b: p[a, b].log() + (p[a, b] / p[a].sum()).log()),
+        _wrong("the other unconditioned", "P(a, b) is not conditional: divide it by the probability of a",
+               lambda p, a, b: p[a, b].log() + (p[a, b] / p[:, b].sum()).log()),
     ),
     notice="Over all words exp of the likelihood sums to 1; exp of this need not, so it is no probability.",
 )  # fmt: skip

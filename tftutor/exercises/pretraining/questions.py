@@ -57,6 +57,19 @@ def _copying_wins(trial: Trial) -> Mismatch | None:
     return None if kept > 1 - 1e-6 else Mismatch("right for 100 % of the chosen", f"right for {100 * kept:.3g} %")
 
 
+def _fates(shares: Any) -> tuple[bool, ...]:
+    """Which of the three fates occur, for shares that add up to 1."""
+    given = _read_shares(shares)
+    if bool((given < 0).any()) or abs(float(given.sum()) - 1) > 1e-6:
+        raise ValueError("no shares")
+    return tuple((given > 0).tolist())
+
+
+def _sum(shares: Any) -> float:
+    given = _read_shares(shares)
+    return float(given.sum()) if bool((given >= 0).all()) else 1.0
+
+
 BREAK_COPY = Exercise(
     id="pretraining/break-copy",
     title="Break it: a corruption that teaches nothing",
@@ -76,10 +89,20 @@ BREAK_COPY = Exercise(
               hint="a copier would answer with the mask itself, which is never right"),
         Wrong(name="all replaced", answer=(0.0, 1.0, 0.0),
               hint="a copier would answer with the random token, and that is hardly ever the original"),
-        Wrong(name="half kept", answer=(0.0, 0.5, 0.5),
-              hint="half of the chosen tokens are still random: which share gives the answer away?"),
-        Wrong(name="half masked", answer=(0.5, 0.0, 0.5),
-              hint="half of the chosen tokens are still hidden: which share gives the answer away?"),
+        Wrong(name="some replaced", answer=(0.0, 0.5, 0.5), recognise=lambda s: _fates(s) == (False, True, True),
+              hint="some of the chosen tokens are still random, and there a copier is wrong: which share gives the "
+              "answer away?"),
+        Wrong(name="some masked", answer=(0.5, 0.0, 0.5), recognise=lambda s: _fates(s) == (True, False, True),
+              hint="some of the chosen tokens are still hidden, and there a copier is wrong: which share gives the "
+              "answer away?"),
+        Wrong(name="none kept", answer=(0.5, 0.5, 0.0), recognise=lambda s: _fates(s) == (True, True, False),
+              hint="none of the chosen tokens is left as it was: a copier would be right for hardly any"),
+        Wrong(name="a third each", answer=(1 / 3, 1 / 3, 1 / 3), recognise=lambda s: _fates(s) == (True, True, True),
+              hint="a copier is right only where the token was kept; what should become of all the others?"),
+        Wrong(name="shares of all tokens", answer=(0.0, 0.0, 0.15), recognise=lambda s: _sum(s) < 0.999,
+              hint="the shares are of the chosen tokens, and add up to 1, however few are chosen"),
+        Wrong(name="per cent", answer=(0.0, 0.0, 100.0), recognise=lambda s: _sum(s) > 1.001,
+              hint="shares, not per cent: each chosen token has one fate, so they add up to 1"),
         Wrong(name="nothing at all", answer=(0.0, 0.0, 0.0),
               hint="a chosen token has to meet some fate: the three shares add up to 1"),
         Wrong(name="order turned", answer=(0.1, 0.1, 0.8),

@@ -25,13 +25,19 @@ def nearest_sense(vectors: Tensor, examples: Tensor, senses: Tensor) -> Tensor:
 
 def _cases(generator: torch.Generator) -> list[Case]:
     cases = []
-    for n_vectors, n_examples, width, n_senses in ((4, 6, 3, 2), (17, 11, 5, 3), (30, 9, 2, 4)):
+    for n_vectors, n_examples, width, n_senses in ((4, 6, 3, 2), (47, 13, 5, 3), (80, 16, 2, 4)):
         centres = torch.randn(n_senses, width, generator=generator)
-        centres = centres * torch.linspace(0.5, 2.5, n_senses)[:, None]
-        senses = torch.cat([torch.arange(n_senses),
-                            torch.randint(0, n_senses, (n_examples - n_senses,), generator=generator)])
+        centres = centres * torch.linspace(0.5, 2.5, n_senses)[:, None] * torch.linspace(0.4, 1.6, width)
+        senses = torch.cat(
+            [
+                torch.arange(n_senses),
+                torch.tensor([n_senses - 1] * 2),  # never the rarest
+                torch.randint(0, n_senses, (n_examples - n_senses - 2,), generator=generator),
+            ]
+        )
         senses = senses[torch.randperm(n_examples, generator=generator)]
         examples = centres[senses] + 0.8 * torch.randn(n_examples, width, generator=generator)
+        examples = examples * torch.linspace(0.5, 2.0, n_examples)[:, None]  # of unequal length
         which = torch.randint(0, n_senses, (n_vectors,), generator=generator)
         vectors = centres[which] + 0.8 * torch.randn(n_vectors, width, generator=generator)
         cases.append(named_case(vectors=vectors, examples=examples, senses=senses))  # fmt: skip
@@ -55,6 +61,14 @@ def _shape(trial: Trial) -> Mismatch | None:
 
 def _means(examples: Tensor, senses: Tensor) -> Tensor:
     return torch.stack([examples[senses == sense].mean(0) for sense in range(int(senses.max()) + 1)])
+
+
+def _sums(examples: Tensor, senses: Tensor) -> Tensor:
+    return F.one_hot(senses).T.to(examples.dtype) @ examples
+
+
+def _cosines(vectors: Tensor, means: Tensor) -> Tensor:
+    return F.cosine_similarity(vectors[:, None], means, dim=-1)
 
 
 def _wrong(name: str, hint: str, answer: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Wrong:
@@ -104,6 +118,61 @@ NEAREST_SENSE = Exercise(
                lambda v, e, s: torch.bincount(s).argmax().expand(len(v))),
         _wrong("which vector", "the largest was taken over the vectors; each vector chooses among the senses",
                lambda v, e, s: F.cosine_similarity(v[:, None], _means(e, s), dim=-1).argmax(0)),
+        _wrong("one mean for all", "every vector gets sense 0: has each sense a mean of its own examples only?",
+               lambda v, e, s: torch.zeros(len(v), dtype=torch.long)),
+        _wrong("two senses", "there may be more than two senses: how many does `senses` name?",
+               lambda v, e, s: _cosines(v, _means(e, s)[:2]).argmax(-1)),
+        _wrong("the last sense missing", "the last sense is never chosen: range(n) ends before n",
+               lambda v, e, s: _cosines(v, _means(e, s)[:-1]).argmax(-1)),
+        _wrong("the first sense missing", "the first sense is number 0; yours begin at 1",
+               lambda v, e, s: _cosines(v, _means(e, s)[1:]).argmax(-1)),
+        _wrong("counted from one", "the senses are counted from 0, not from 1",
+               lambda v, e, s: _cosines(v, _means(e, s)).argmax(-1) + 1),
+        _wrong("normalised over the vectors", "normalise each vector for itself, along its own D numbers; you divide "
+               "each coordinate by its size over all vectors",
+               lambda v, e, s: (F.normalize(v, dim=0) @ F.normalize(_means(e, s), dim=0).T).argmax(-1)),
+        _wrong("means normalised over the senses", "the vectors are normalised along D, the means along the senses: "
+               "both need the last axis",
+               lambda v, e, s: (F.normalize(v, dim=-1) @ F.normalize(_means(e, s), dim=0).T).argmax(-1)),
+        _wrong("the cosine itself", "that is how near the nearest mean is: which one is it? (argmax, not max)",
+               lambda v, e, s: _cosines(v, _means(e, s)).amax(-1)),
+        _wrong("max without a choice", "max returns values and places: which of the two names a sense?",
+               lambda v, e, s: tuple(_cosines(v, _means(e, s)).max(-1))),
+        _wrong("one-hot", "one row of zeros and a one for each vector: return the number of the sense instead",
+               lambda v, e, s: F.one_hot(_cosines(v, _means(e, s)).argmax(-1), int(s.max()) + 1)),
+        _wrong("the means", "these are the means; compare each vector with them and choose",
+               lambda v, e, s: _means(e, s)),
+        _wrong("sums and dot products", "a sense with many examples, or long ones, wins by the length of its sum: the "
+               "cosine divides by both lengths", lambda v, e, s: (v @ _sums(e, s).T).argmax(-1)),
+        _wrong("distance to unit vectors", "the vectors have length 1, the means do not: normalise both, or take the "
+               "cosine", lambda v, e, s: torch.cdist(F.normalize(v, dim=-1), _means(e, s)).argmin(-1)),
+        _wrong("farthest by distance", "the largest distance is the farthest mean, and the cosine is asked for",
+               lambda v, e, s: torch.cdist(v, _means(e, s)).argmax(-1)),
+        _wrong("without a sign", "a cosine of -1 is as far as can be: no absolute value",
+               lambda v, e, s: _cosines(v, _means(e, s)).abs().argmax(-1)),
+        _wrong("order of appearance", "your means are in the order in which the senses first appear: sense 0 belongs "
+               "first", lambda v, e, s: _cosines(v, torch.stack(
+                   [e[s == sense].mean(0) for sense in dict.fromkeys(s.tolist())])).argmax(-1)),
+        _wrong("three neighbours", "that is the vote of the three nearest examples: average the examples of each sense "
+               "first", lambda v, e, s: s[_cosines(v, e).topk(3).indices].mode(1).values),
+        _wrong("first example", "one example stands for each sense: take the mean of all its examples",
+               lambda v, e, s: _cosines(v, torch.stack(
+                   [e[s == sense][0] for sense in range(int(s.max()) + 1)])).argmax(-1)),
+        _wrong("median", "the median of each coordinate: the mean is asked for",
+               lambda v, e, s: _cosines(v, torch.stack(
+                   [e[s == sense].median(0).values for sense in range(int(s.max()) + 1)])).argmax(-1)),
+        _wrong("centred", "you subtract the mean of all examples first: a fair variant, but the cosine of the vectors "
+               "as they are is asked for",
+               lambda v, e, s: _cosines(v - e.mean(0), _means(e, s) - e.mean(0)).argmax(-1)),
+        _wrong("sum of the cosines", "a sense with many examples collects more cosines: average the examples, then "
+               "take one cosine", lambda v, e, s: torch.stack(
+                   [_cosines(v, e[s == sense]).sum(1) for sense in range(int(s.max()) + 1)]).argmax(0)),
+        _wrong("senses of the examples", "these are the senses of the examples, which are known; those of `vectors` "
+               "are asked for", lambda v, e, s: _cosines(e, _means(e, s)).argmax(-1)),
+        _wrong("looked up once more", "the number of the mean is the sense already; you use it as the number of an "
+               "example", lambda v, e, s: s[_cosines(v, _means(e, s)).argmax(-1)]),
+        _wrong("means over the coordinates", "the mean runs over the numbers of each vector; it belongs over the "
+               "examples of a sense", lambda v, e, s: (v.mean(1)[:, None] - _means(e, s).mean(1)).abs().argmin(-1)),
     ),
     notice="No training at all: whatever tells the senses apart was in the vectors already.",
 )  # fmt: skip
