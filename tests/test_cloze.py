@@ -99,3 +99,13 @@ def test_a_guess_needs_one_gap():
         GapCounts(["ab"], left=1, right=1).guess("ab")
     with pytest.raises(ValueError, match="left"):
         GapCounts(["ab"], left=-1, right=1)
+
+
+def test_nothing_to_count_or_to_hide_is_refused():
+    with pytest.raises(ValueError, match="words: expected at least one letter to count"):
+        GapCounts([], left=1, right=1)
+    with pytest.raises(ValueError, match="words: expected at least one letter to hide"):
+        GapCounts(["ab"], left=1, right=1).accuracy([])
+    for nothing in ([], "cat"):  # a word alone would be read as three words of one letter
+        with pytest.raises(ValueError, match="words: expected a list"):
+            word_rows(nothing)

@@ -15,6 +15,7 @@ from tftutor.models.classifier import SequenceClassifier
 from tftutor.serialization import build_model
 from tftutor.spelling import (
     LETTER_LIST,
+    beliefs,
     fill_accuracy,
     fill_accuracy_by_trying,
     fill_probabilities,
@@ -166,10 +167,44 @@ def test_padding_does_not_move_a_label(readout):
     assert torch.allclose(one, two, atol=1e-5)
 
 
+def test_beliefs_are_about_the_letter_that_stands_there():
+    class Copier(torch.nn.Module):
+        """Certain of whatever it reads."""
+
+        def forward(self, tokens, *, valid):
+            return 50.0 * torch.nn.functional.one_hot(tokens, len(CLOZE)).float()
+
+    class Stubborn(Copier):
+        """Certain that every letter is a b."""
+
+        def forward(self, tokens, *, valid):
+            return super().forward(torch.full_like(tokens, CLOZE.encode("b")[0]), valid=valid)
+
+    words = ["b", "bbb", "bbbbbb"] * 40
+    assert beliefs(Copier(), words) == pytest.approx((1, 1))
+    assert beliefs(Stubborn(), words) == pytest.approx((1, 0), abs=1e-6)  # replaced means another letter, always
+    assert beliefs(Stubborn(), ["-"] * 50)[1] < 0.2
+
+
+def test_settings_reach_the_corruption():
+    asked = hidden_letters(word_rows(WORDS * 50), rate=1.0, shares=(1.0, 0.0, 0.0))
+    assert bool((asked.inputs[asked.counts] == MASK).all())
+    assert torch.equal(asked.counts, word_rows(WORDS * 50).letters)
+
+
 def test_bad_arguments_are_refused():
     with pytest.raises(ValueError, match="readout"):
         SequenceClassifier(tiny("masked"), 2, readout="first")
     with pytest.raises(TypeError, match="model"):
         SequenceClassifier(torch.nn.Linear(2, 2), 2)
-    with pytest.raises(ValueError, match="labels"):
-        finetune(SequenceClassifier(tiny("masked"), 2), ["a"], [], steps=1)
+    classifier = SequenceClassifier(tiny("masked"), 2)
+    for words, labels, steps, complaint in ((["a"], [], 1, "labels: expected one for each"), ([], [], 1, "words"),
+                                            (["a"], [2], 1, "labels: expected classes from 0 to 1, got 2 to 2"),
+                                            (["a"], [1], 0, "steps")):  # fmt: skip
+        with pytest.raises(ValueError, match=complaint):
+            finetune(classifier, words, labels, steps=steps)
+    with pytest.raises(ValueError, match="at least one"):
+        fill_probabilities(tiny("masked"), "ab")
+    for word in ("", "a?b"):
+        with pytest.raises(ValueError, match="word"):
+            pseudo_log_likelihood(tiny("masked"), word)

@@ -27,6 +27,8 @@ def fill_probabilities(model: GPT | Bert, word: str) -> Tensor:
     places = (asked.tokens[0] == MASK).nonzero()[:, 0]
     if isinstance(model, GPT) and len(places) != 1:
         raise ValueError(f"word: expected one {GAP!r} for a GPT, got {word!r}")
+    if not len(places):
+        raise ValueError(f"word: expected at least one {GAP!r}, got {word!r}")
     with inference(model):
         if isinstance(model, GPT):
             logits = model(asked.tokens[:, : int(places[0])])[0, -1:]
@@ -51,6 +53,8 @@ def pseudo_log_likelihood(model: Bert, word: str) -> float:
 
     Source: Besag 1975, "Statistical Analysis of Non-Lattice Data"; for BERT: Salazar et al. 2020, section 2.
     """
+    if not word or GAP in word:
+        raise ValueError(f"word: expected letters without a {GAP!r}, got {word!r}")
     gaps = word_rows([word[:i] + GAP + word[i + 1 :] for i in range(len(word))])
     answers = torch.tensor(CLOZE.encode(word))
     at = torch.arange(len(word))
@@ -64,6 +68,25 @@ def try_every_letter(model: GPT, word: str) -> Tensor:
     if word.count(GAP) != 1:
         raise ValueError(f"word: expected one {GAP!r}, got {word!r}")
     return log_likelihoods(model, [word.replace(GAP, letter) for letter in LETTER_LIST]).softmax(dim=0)
+
+
+def beliefs(model: Bert, words: Sequence[str], *, seed: int = 0) -> tuple[float, float]:
+    """How likely a letter is to a `Bert` that can see it: where it is right, and where it is not.
+
+    In each word one letter, drawn at random, is replaced by another one of a to z; no letter is hidden. The two numbers
+    are means of the probability given to the letter that stands there, before and after.
+    """
+    draw, rows = torch.Generator().manual_seed(seed), word_rows(words)
+    at = torch.arange(len(words))
+    place = 1 + (torch.rand(len(at), generator=draw) * rows.letters.sum(dim=1)).long()
+    step = torch.randint(1, 26, (len(at),), generator=draw)  # from a letter to another one, around the alphabet
+    wrong = rows.tokens.index_put((at, place), _FIRST + (rows.tokens[at, place] - _FIRST + step) % 26)
+    means = []
+    with inference(model):
+        for tokens in (rows.tokens, wrong):
+            chances = model(tokens, valid=rows.valid)[at, place].float().softmax(dim=1)
+            means.append(float(chances[at, tokens[at, place]].mean()))
+    return means[0], means[1]
 
 
 def fill_accuracy(model: GPT | Bert, words: Sequence[str], *, batch_size: int = 1000) -> float:

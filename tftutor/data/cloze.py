@@ -33,6 +33,8 @@ class Words(NamedTuple):
 
 def word_rows(words: Sequence[str]) -> Words:
     """Spellings, in which `?` is a hidden letter, as padded rows."""
+    if isinstance(words, str) or not len(words):
+        raise ValueError(f"words: expected a list of at least one word, got {words!r}")
     rows = [torch.tensor([BOS, *CLOZE.encode(word), EOS]) for word in words]
     tokens = pad_sequence(rows, batch_first=True, padding_value=PAD)
     return Words(tokens, tokens != PAD)

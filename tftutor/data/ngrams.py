@@ -12,7 +12,7 @@ class GapCounts:
     """Which letter stood between which neighbours in the training words, and how often.
 
     A guess is the most frequent letter between the same neighbours. Where these never occurred it takes fewer of them,
-    the farthest left out first, down to none.
+    the farthest left out first, down to none (a plain form of the back-off of Katz 1987, without probabilities).
 
     Args:
         words: to count in.
@@ -34,6 +34,8 @@ class GapCounts:
             for place, letter in enumerate(word):
                 for context in self._contexts(word, place):
                     counts[context][letter] += 1
+        if not counts:
+            raise ValueError("words: expected at least one letter to count, got none")
         self._best = {context: max(sorted(seen), key=seen.__getitem__) for context, seen in counts.items()}
 
     def _contexts(self, word: str, place: int) -> list[tuple[str, str]]:
@@ -54,5 +56,7 @@ class GapCounts:
 
     def accuracy(self, words: Sequence[str]) -> float:
         """Share of the letters of `words` that are found when each is hidden alone."""
-        right = sum(self._guess(word, place) == letter for word in words for place, letter in enumerate(word))
-        return right / sum(map(len, words))
+        found = [self._guess(word, place) == letter for word in words for place, letter in enumerate(word)]
+        if not found:
+            raise ValueError("words: expected at least one letter to hide, got none")
+        return sum(found) / len(found)

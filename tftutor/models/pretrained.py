@@ -46,7 +46,8 @@ class NoHead(nn.Module):
 def minilm_config() -> BertConfig:
     """The shape of all-MiniLM-L6-v2: BERT with 6 layers of width 384 and 12 heads, 22.6 million parameters.
 
-    Source: the published model's config.json; made from BERT base as in Wang et al. 2020, "MiniLM".
+    Source: the published model's config.json. A MiniLM (Wang et al. 2020: a small encoder taught by a large one) that
+    its publishers trained further on pairs of sentences, so that a sentence finds its partner among others.
     """
     block = BlockConfig(d_model=384, n_heads=12, d_ff=1536, norm_order="post", norm_eps=1e-12, activation="gelu")
     return BertConfig(block=block, vocab_size=30_522, n_layers=6, max_len=512, positions="learned")

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tftutor.checks import expect_positive
 from tftutor.data.cloze import Words, word_rows
 from tftutor.models.classifier import SequenceClassifier
 from tftutor.training.schedules import warmup_cosine
@@ -42,8 +43,14 @@ def finetune(
     Returns:
         The loss of each update, in nats.
     """
-    if len(words) != len(labels) or not len(words):
+    if not len(words):
+        raise ValueError("words: expected at least one, got none")
+    if len(words) != len(labels):
         raise ValueError(f"labels: expected one for each of {len(words)} words, got {len(labels)}")
+    classes = model.label.out_features
+    if not 0 <= min(labels) <= max(labels) < classes:
+        raise ValueError(f"labels: expected classes from 0 to {classes - 1}, got {min(labels)} to {max(labels)}")
+    expect_positive(steps=steps, batch_size=batch_size)
     torch.manual_seed(seed)
     draw = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=0.01)
@@ -68,7 +75,7 @@ def finetune(
 
 
 def predict_labels(model: SequenceClassifier, words: Sequence[str], *, batch_size: int = 500) -> Tensor:
-    """The likeliest label of each word, int64 (N,)."""
+    """The likeliest label of each word, int64 (N,); `model` as `finetune` leaves it, in evaluation mode."""
     order = sorted(range(len(words)), key=lambda i: len(words[i]))
     found = torch.empty(len(words), dtype=torch.int64)
     with torch.no_grad():

@@ -87,9 +87,12 @@ def next_letters(words: Words) -> Question:
     return Question(words.tokens[:, :-1], valid, answers, valid)
 
 
-def hidden_letters(words: Words, *, generator: torch.Generator | None = None) -> Question:
-    """The chosen letters, from all the others; which are chosen is drawn anew in each call."""
-    inputs, chosen = corrupt_words(words, generator=generator)
+def hidden_letters(words: Words, *, generator: torch.Generator | None = None, **settings: Any) -> Question:
+    """The chosen letters, from all the others; which are chosen is drawn anew in each call.
+
+    `settings` (rate, shares) go to `tftutor.data.cloze.corrupt`.
+    """
+    inputs, chosen = corrupt_words(words, generator=generator, **settings)
     return Question(inputs, words.valid, words.tokens, chosen)
 
 
