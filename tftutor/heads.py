@@ -38,6 +38,34 @@ def head_patterns(weights: Tensor, valid: Tensor | None = None) -> dict[str, Ten
     }
 
 
+def repeat_patterns(weights: Tensor, tokens: Tensor, asked: Tensor | None = None) -> dict[str, Tensor]:
+    """How much of its weight each head puts on what stood there before: the signs of induction.
+
+    Args:
+        weights: attention weights of causal self-attention, (B, H, T, T).
+        tokens: the ids that were read, (B, T).
+        asked: (B, T) bool, queries to average over; None: all. Of these count the ones with an earlier occurrence of
+            their own token.
+
+    Returns:
+        Name -> share of weight (H,): "same" (earlier occurrences of the query's token), "after" (the tokens right after
+        those: induction), "previous" (the token before the query).
+
+    Source: Olsson et al. 2022, "In-context Learning and Induction Heads", where "after" is the prefix matching score.
+    """
+    b, _, t, _ = weights.shape
+    expect_shape("tokens", tokens, B=b, T=t)
+    same = (tokens[:, :, None] == tokens[:, None, :]).tril(-1)  # (B, T, T): an earlier occurrence
+    after = torch.nn.functional.pad(same[:, :, :-1], (1, 0)) & torch.ones(t, t, dtype=torch.bool).tril()
+    count = same.any(dim=2) if asked is None else same.any(dim=2) & asked
+    if not bool(count.any()):
+        raise ValueError("tokens: expected one that occurred before among the asked ones, got none")
+    previous = torch.nn.functional.pad(weights.diagonal(-1, 2, 3), (1, 0))  # (B, H, T)
+    shares = {"same": (weights * same[:, None]).sum(dim=-1), "after": (weights * after[:, None]).sum(dim=-1),
+              "previous": previous}  # fmt: skip
+    return {name: share.transpose(1, 2)[count].mean(dim=0) for name, share in shares.items()}
+
+
 def head_entropy(weights: Tensor, valid: Tensor | None = None) -> Tensor:
     """Entropy in nats of each head's weights, on average over queries: 0 looks at one key, log n evenly at n keys.
 

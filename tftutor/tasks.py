@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 
 from tftutor.data import BOS, EOS, LETTERS, PHONEMES
+from tftutor.data.one_sequence import SEPARATOR, SPOKEN, prompts
 from tftutor.data.shakespeare import decode_text, encode_text
 from tftutor.data.vocabulary import SPECIAL_SYMBOLS
 from tftutor.decoding import beam_search, greedy, inference, sample
+from tftutor.decoding.loop import State
 from tftutor.models import GPT, EncoderDecoder, RecurrentSeq2Seq
 
 PRONUNCIATION_LIMIT = 64  # phonemes; the longest entry of the CMU dictionary has 28
@@ -33,7 +35,7 @@ def spell(words: Sequence[str]) -> tuple[Tensor, Tensor]:
 
 
 def pronounce(
-    model: EncoderDecoder | RecurrentSeq2Seq,
+    model: EncoderDecoder | RecurrentSeq2Seq | GPT,
     words: Sequence[str],
     *,
     n_beams: int = 1,
@@ -45,10 +47,14 @@ def pronounce(
     Words of like length are decoded together. Words must be spelled with `LETTERS`; `check_word` sees to that.
 
     Args:
+        model: from letters to phonemes, or a GPT over `SPOKEN` that continues a spelling; its `prompt_mask` is obeyed.
         n_beams: continuations kept while searching; 1 is greedy decoding.
     """
     if not 1 <= n_best <= n_beams:
         raise ValueError(f"n_best: expected 1..{n_beams}, the number of beams, got {n_best}")
+    if isinstance(model, GPT) and model.cfg.vocab_size != len(SPOKEN):
+        raise ValueError(f"model: expected a GPT over letters and phonemes, {len(SPOKEN)} symbols, got one over "
+                         f"{model.cfg.vocab_size}")  # fmt: skip
     found: list[list[Pronunciation]] = [[] for _ in words]
     order = sorted(range(len(words)), key=lambda i: len(words[i]))
     for start in range(0, len(order), batch_size):
@@ -59,15 +65,11 @@ def pronounce(
 
 
 def _pronounce_batch(
-    model: EncoderDecoder | RecurrentSeq2Seq, words: list[str], n_beams: int
+    model: EncoderDecoder | RecurrentSeq2Seq | GPT, words: list[str], n_beams: int
 ) -> list[list[Pronunciation]]:
-    src, src_valid = spell(words)
-    device = next(model.parameters()).device
-    src, src_valid = src.to(device), src_valid.to(device)
-    prompt = torch.full((len(words), 1), BOS, device=device)
-    limit = min(PRONUNCIATION_LIMIT, model.cfg.max_len)
-    with inference(model):
-        state = model.start(src, src_valid)
+    state, first, room = begin(model, words)
+    prompt = torch.full((len(words), 1), first, device=next(model.parameters()).device)
+    limit, sounds = min(PRONUNCIATION_LIMIT, room), SPOKEN if isinstance(model, GPT) else PHONEMES
     if n_beams == 1:
         best = greedy(model, prompt, state, max_new_tokens=limit, eos_id=EOS)
         tokens, log_probs = best.tokens[:, None], best.log_probs[:, None]
@@ -76,11 +78,33 @@ def _pronounce_batch(
         tokens, log_probs = beams.tokens, beams.log_probs
     return [
         [
-            Pronunciation(tuple(PHONEMES.decode(ids)), math.exp(log_prob))
+            Pronunciation(tuple(sounds.decode(ids)), math.exp(log_prob))
             for ids, log_prob in zip(row, row_log_probs, strict=True)
         ]
         for row, row_log_probs in zip(tokens.tolist(), log_probs.tolist(), strict=True)
     ]
+
+
+class Begun(NamedTuple):
+    """A model that has read words and not yet said anything."""
+
+    state: State
+    first: int  # the token to feed first: BOS, or the separator
+    room: int  # tokens that may still come
+
+
+def begin(model: EncoderDecoder | RecurrentSeq2Seq | GPT, words: Sequence[str]) -> Begun:
+    """Let a model of any family read `words`; what follows is the same for all of them."""
+    device = next(model.parameters()).device
+    with inference(model):
+        if not isinstance(model, GPT):
+            src, valid = spell(words)
+            return Begun(model.start(src.to(device), valid.to(device)), BOS, model.cfg.max_len)
+        tokens, valid = (part.to(device) for part in prompts(words))
+        prefix = valid.sum(dim=1) if model.cfg.prompt_mask == "prefix" else None
+        state = model.new_state(len(words))
+        model.step(tokens, state, valid=valid, prefix=prefix)
+        return Begun(state, SEPARATOR, model.cfg.max_len - tokens.shape[1])
 
 
 def continue_text(

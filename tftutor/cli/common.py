@@ -50,3 +50,12 @@ def load_checkpoint(name: str, *kinds: str) -> tuple[Any, dict[str, Any]]:
         listed = " or ".join(kinds)
         raise ValueError(f"model: expected a checkpoint of {listed}, got {name!r}, one of {type(model).__name__}")
     return model, card
+
+
+def load_speller(name: str) -> tuple[Any, dict[str, Any]]:
+    """A checkpoint that pronounces: of two vocabularies, or of letters and phonemes in one sequence."""
+    model, card = load_checkpoint(name, *SPELLERS, "GPT")
+    if type(model).__name__ == "GPT" and "spoken" not in card["vocabularies"]:
+        raise ValueError(f"model: expected a checkpoint that pronounces words, got {name!r}, a language model of "
+                         f"{', '.join(card['vocabularies'])}")  # fmt: skip
+    return model, card

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from tftutor.cli.common import SPELLERS, ModelOption, load_checkpoint, plain_errors
+from tftutor.cli.common import ModelOption, load_checkpoint, load_speller, plain_errors
 
 
 @plain_errors
@@ -41,7 +41,7 @@ def pronounce_words(
 
     if n_best > beam:
         raise ValueError(f"--n-best: expected at most the beam width {beam}, got {n_best}; raise --beam")
-    network, _ = load_checkpoint(model, *SPELLERS)
+    network, _ = load_speller(model)
     refused = False
     for batch in _batches(_read_words(words, file), 256):
         spelled = []

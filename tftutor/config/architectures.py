@@ -16,6 +16,7 @@ Positions = Literal["none", "sinusoidal", "learned", "t5", "alibi", "rope", "rop
 Tie = Literal["none", "target", "all"]
 Cell = Literal["lstm", "gru"]
 Mixer = Literal["attention", "retention", "mamba"]
+PromptMask = Literal["causal", "prefix"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,10 +135,14 @@ class GPTConfig(StackConfig):
     n_layers: int
     final_norm: bool = True
     tie: bool = True  # output projection = embedding
+    prompt_mask: PromptMask = "causal"  # how it learns to read a prompt; `GPT.step` leaves the choice to its caller
+    init_std: float = 0.02  # of the weights before training; GPT-2's, small for narrow models (d_model ** -0.5)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         expect_positive(vocab_size=self.vocab_size, n_layers=self.n_layers)
+        expect_positive(init_std=self.init_std)
+        expect_choice("prompt_mask", self.prompt_mask, get_args(PromptMask))
 
 
 @dataclass(frozen=True, kw_only=True)

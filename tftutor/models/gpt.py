@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from tftutor.blocks import Block, init_weights
-from tftutor.checks import expect_tokens, expect_valid
+from tftutor.checks import expect_shape, expect_tokens, expect_valid
 from tftutor.config import GPTConfig
 from tftutor.layers import Dropout, build_norm
-from tftutor.masks import causal_mask, count_positions
+from tftutor.masks import causal_mask, count_positions, prefix_mask
 from tftutor.positions import build_positions
 from tftutor.state import DecoderState, KVCache, SlidingState
 
@@ -17,7 +17,9 @@ from tftutor.state import DecoderState, KVCache, SlidingState
 class GPT(nn.Module):
     """Predicts each next token from the tokens before it, with a single causal stack.
 
-    Source: Radford et al. 2019 (GPT-2); Touvron et al. 2023 (LLaMA).
+    The same weights also run as a prefix language model: the first `prefix` tokens of a row then all see each other.
+
+    Source: Radford et al. 2019 (GPT-2); Touvron et al. 2023 (LLaMA); prefix: Raffel et al. 2020, section 3.2.1.
     """
 
     def __init__(self, cfg: GPTConfig) -> None:
@@ -32,7 +34,7 @@ class GPT(nn.Module):
         self.unembed = nn.Linear(d_model, cfg.vocab_size, bias=False)
         if cfg.tie:
             self.unembed.weight = self.embed.weight
-        init_weights((self,), std=0.02)
+        init_weights((self,), std=cfg.init_std)
 
     def new_state(self, batch_size: int, *, window: int | None = None, sinks: int = 0) -> DecoderState:
         """An empty memory for `batch_size` sequences; with `window`, one that keeps only the latest tokens.
@@ -51,12 +53,30 @@ class GPT(nn.Module):
             return DecoderState(batch_size, caches, max_len=size, device=like.device)
         return SlidingState(batch_size, caches, window=window, sinks=sinks, device=like.device)
 
-    def forward(self, tokens: Tensor, *, valid: Tensor | None = None) -> Tensor:
-        """Logits (B, T, V) for the token after each of `tokens` (B, T); `valid` marks real tokens, None: all."""
-        return self.step(tokens, None, valid=valid)
+    def forward(self, tokens: Tensor, *, valid: Tensor | None = None, prefix: Tensor | None = None) -> Tensor:
+        """Logits (B, T, V) for the token after each of `tokens` (B, T).
 
-    def step(self, tokens: Tensor, state: DecoderState | None, *, valid: Tensor | None = None) -> Tensor:
-        """The same for tokens that continue what `state` remembers; `state` is extended in place."""
+        Args:
+            tokens: ids.
+            valid: (B, T) bool, True = a real token; None: all are.
+            prefix: (B,) int64: so many first real tokens of each row see each other in both directions; None: none do.
+                Schemes of positions differ in what they know of what stands ahead: T5's bias here tells it apart not at
+                all.
+        """
+        return self.step(tokens, None, valid=valid, prefix=prefix)
+
+    def step(
+        self,
+        tokens: Tensor,
+        state: DecoderState | None,
+        *,
+        valid: Tensor | None = None,
+        prefix: Tensor | None = None,
+    ) -> Tensor:
+        """The same for tokens that continue what `state` remembers; `state` is extended in place.
+
+        A prefix has to come whole, in the first call of its row; later calls do not need it.
+        """
         expect_tokens("tokens", tokens, self.cfg.vocab_size)
         if state is None:
             expect_valid("valid", valid, tokens)
@@ -66,8 +86,9 @@ class GPT(nn.Module):
         else:
             if len(sizes := state.chunks(tokens, valid)) > 1:  # a sliding state that has to evict on the way
                 marks = [None] * len(sizes) if valid is None else valid.split(sizes, dim=1)
-                parts = zip(tokens.split(sizes, dim=1), marks, strict=True)
-                return torch.cat([self.step(part, state, valid=mark) for part, mark in parts], dim=1)
+                firsts = [prefix] + [None] * (len(sizes) - 1)
+                parts = zip(tokens.split(sizes, dim=1), marks, firsts, strict=True)
+                return torch.cat([self.step(part, state, valid=v, prefix=p) for part, v, p in parts], dim=1)
             slots = state.place(tokens, valid)
             query_pos, key_pos = slots.query_pos, slots.key_pos
         if key_pos.shape[-1] > self.cfg.max_len:
@@ -76,6 +97,9 @@ class GPT(nn.Module):
         if slots is not None and slots.renumbered:
             where = where._replace(key_rotation=self.positions.inputs(key_pos, key_pos).rotation)
         mask = causal_mask(query_pos, key_pos)
+        if prefix is not None:
+            _expect_prefix(prefix, tokens, valid, state)
+            mask = prefix_mask(query_pos, key_pos, prefix)
         x = self.dropout(self.positions.embed(self.embed(tokens), query_pos))  # (B, T, D)
         caches = [None] * len(self.blocks) if state is None else state.layers
         for block, cache in zip(self.blocks, caches, strict=True):
@@ -83,6 +107,20 @@ class GPT(nn.Module):
         if state is not None:
             state.advance(tokens, slots)
         return self.unembed(self.norm_final(x))  # (B, T, V)
+
+
+def _expect_prefix(prefix: Tensor, tokens: Tensor, valid: Tensor | None, state: DecoderState | None) -> None:
+    """Raise unless every prefix lies whole within the first tokens of its row."""
+    expect_shape("prefix", prefix, B=len(tokens))
+    if prefix.dtype != torch.int64:
+        raise TypeError(f"prefix: expected counts of dtype torch.int64, got {prefix.dtype}")
+    room = tokens.new_full((len(tokens),), tokens.shape[1]) if valid is None else valid.sum(dim=1)
+    if state is not None:
+        room = room.masked_fill(state.lengths > 0, 1)  # one token sees itself anyway
+    if bool((prefix > room).any()) or bool((prefix < 0).any()):
+        row = int(((prefix > room) | (prefix < 0)).nonzero()[0])
+        raise ValueError(f"prefix: expected a prefix that comes whole in the first call of its row, at most "
+                         f"{int(room[row])} tokens of row {row}, got {int(prefix[row])}")  # fmt: skip
 
 
 def _expect_sliding(cfg: GPTConfig, window: int, sinks: int) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from tftutor.training.checkpoint import TrainResult
+from tftutor.training.cipher import CIPHER_RECIPES, train_cipher
+from tftutor.training.decoder_only import ONE_STACK_RECIPES, TWO_STACK_RECIPES, train_one_stack
 from tftutor.training.letters import LETTER_RECIPES, train_letters
 from tftutor.training.recipes import RECIPES, train
 from tftutor.training.text import TEXT_RECIPES, train_text
@@ -13,5 +15,12 @@ from tftutor.training.text import TEXT_RECIPES, train_text
 
 def all_recipes() -> dict[str, tuple[Any, Callable[..., TrainResult]]]:
     """Recipe and function by name; a function takes its recipe, `out` and `resume`."""
-    families = ((RECIPES, train), (TEXT_RECIPES, train_text), (LETTER_RECIPES, train_letters))
+    families = (
+        (RECIPES, train),
+        (TWO_STACK_RECIPES, train),
+        (ONE_STACK_RECIPES, train_one_stack),
+        (TEXT_RECIPES, train_text),
+        (LETTER_RECIPES, train_letters),
+        (CIPHER_RECIPES, train_cipher),
+    )
     return {name: (recipe, follow) for recipes, follow in families for name, recipe in recipes.items()}

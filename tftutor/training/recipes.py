@@ -6,12 +6,12 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from tftutor.config import BlockConfig, EncoderDecoderConfig, RecurrentConfig
+from tftutor.config import BlockConfig, EncoderDecoderConfig, GPTConfig, RecurrentConfig
 from tftutor.data import (
     LETTERS,
     PHONEMES,
@@ -43,7 +43,7 @@ class Recipe(Settings):
 
     name: str
     summary: str = ""  # for people
-    config: EncoderDecoderConfig | RecurrentConfig
+    config: EncoderDecoderConfig | RecurrentConfig | GPTConfig
     dev_words: int = 1500  # scored at each check during training
 
 
@@ -110,6 +110,8 @@ class Data:
 
 class SpellingTask:
     """Letters to phonemes for the training loop (`tftutor.training.loop.Task`)."""
+
+    vocabularies: ClassVar = {"source": LETTERS.to_dict(), "target": PHONEMES.to_dict()}  # for the card
 
     def __init__(self, train: Sequence[Entry], dev: Sequence[Entry], *, batch_size: int, seed: int) -> None:
         self.pairs = pairs_of(train)
@@ -178,6 +180,7 @@ def train(
     progress: bool = True,
     device: str | None = None,
     save_every: int | None = None,
+    make_task: type[SpellingTask] = SpellingTask,
 ) -> TrainResult:
     """Follow a recipe: train, then write `<out>/<name>.safetensors` and its card with metrics on dev and test.
 
@@ -190,13 +193,13 @@ def train(
         progress: show a bar on stderr, unless TFTUTOR_QUIET=1.
         device: "cpu", "cuda", ...; None: a GPU if there is one.
         save_every: save the state also every so many steps.
+        make_task: how the words are put to the model.
     """
     data = read_data(train, dev, test)
-    task = SpellingTask(
+    task = make_task(
         data.train, sample(data.dev, recipe.dev_words), batch_size=recipe.batch_size, seed=recipe.seed)
     return follow(
-        recipe, task, out=out, data=data.source,
-        vocabularies={"source": LETTERS.to_dict(), "target": PHONEMES.to_dict()},
+        recipe, task, out=out, data=data.source, vocabularies=task.vocabularies,
         measure=lambda model: _measure(model, {"dev": data.dev, "test": data.test}, progress=progress),
         resume=resume, max_steps=max_steps, progress=progress, device=device, save_every=save_every,
     )  # fmt: skip
