@@ -78,7 +78,8 @@ def selective_scan(
     expect_positive(chunk=chunk)
     if not u.shape[1]:
         return torch.zeros_like(u), state
-    dtype, (u, dt, a, b, c, d) = u.dtype, (x.to(state.dtype) for x in (u, dt, a, b, c, d))
+    dtype = u.dtype
+    u, dt, a, b, c, d = (x.to(state.dtype) for x in (u, dt, a, b, c, d))
     outputs, parts = [], (x.split(chunk, dim=1) for x in (u, dt, b, c))
     for u_t, dt_t, b_t, c_t in zip(*parts, strict=True):
         keep = (dt_t[..., None] * a).exp()  # (B, chunk, E, N)

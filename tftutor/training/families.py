@@ -31,7 +31,7 @@ def family_config(family: str, *, vocab_size: int = len(CHARACTERS), max_len: in
     """A small model of one family; with the vocabulary of Shakespeare's plays, all have the same size within 2 %.
 
     Attention and retention are followed by a feed-forward layer, Mamba is not. The hybrid attends in one layer of four
-    and has no positions, as Jamba (Lieber et al. 2024, section 2) has none.
+    and has no positions, as Jamba (Lieber et al. 2024, section 6) has none.
 
     Args:
         family: one of `FAMILIES`.

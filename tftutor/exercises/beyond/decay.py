@@ -41,6 +41,14 @@ def _no_future(trial: Trial) -> Mismatch | None:
     return None if most == 0 else Mismatch("0 above the diagonal", f"{most:.3g}")
 
 
+def _long(trial: Trial) -> Mismatch | None:
+    try:
+        trial.call(torch.tensor([0.5, 0.9]), 400)
+    except Trouble as trouble:
+        return Mismatch("finite numbers for 400 tokens as well", trouble.got)
+    return None
+
+
 def _from(entry: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, int], Tensor]:
     """A mask whose entries are made from the decay (H, 1, 1) and the steps i - j (T, T)."""
 
@@ -49,6 +57,31 @@ def _from(entry: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, int], 
         return entry(decay[:, None, None], place[:, None] - place)
 
     return variant
+
+
+def _split(decay: Tensor, length: int) -> Tensor:
+    """Right on paper: the power of the difference as a quotient of powers."""
+    powers = decay[:, None] ** torch.arange(length)
+    return (powers[:, :, None] / powers[:, None, :]).tril()
+
+
+def _fails_when_long(answer: Callable[[Tensor, int], Tensor]) -> Tensor | None:
+    """The mask of 400 tokens by an answer that is right for 5, where it is not finite."""
+    decay = torch.tensor([0.5])
+    if not torch.allclose(answer(decay, 5).float(), decay_mask(decay, 5)):
+        return None
+    mask = answer(decay, 400)
+    return None if mask.isfinite().all() else mask[0]
+
+
+def _divides(answer: Callable[[Tensor, int], Tensor]) -> bool:
+    mask = _fails_when_long(answer)
+    return mask is not None and not bool(mask.tril().isfinite().all())
+
+
+def _multiplies(answer: Callable[[Tensor, int], Tensor]) -> bool:
+    mask = _fails_when_long(answer)
+    return mask is not None and bool(mask.tril().isfinite().all())
 
 
 DECAY_MASK = Exercise(
@@ -65,6 +98,9 @@ DECAY_MASK = Exercise(
                  hint="a power with a negative exponent is not 0: what stands above the diagonal?"),
         equals("every step back is one more factor", decay_mask,
                hint="write the row of the third query by hand: what does it keep of keys 1, 2 and 3?"),
+        Property(sentence="long texts are no problem", test=_long,
+                 hint="somewhere on the way to your mask stands a power that is too large for a float, or one that has "
+                      "become 0 and divides: which exponents do you take?"),
     ),
     wrong=(
         Wrong(name="future not cut", answer=_from(lambda g, steps: g ** steps.clamp(min=0)),
@@ -106,6 +142,58 @@ DECAY_MASK = Exercise(
         Wrong(name="rows add up to 1", answer=lambda decay, length: decay_mask(decay, length)
               / decay_mask(decay, length).sum(dim=-1, keepdim=True),
               hint="the powers are right; nothing is divided by their sum here"),
+        Wrong(name="split into two powers", answer=_split,
+              hint="right on paper: but with length 400 the power of the key's place alone is 0 or infinite, before it "
+                   "meets the other. Take the power of the difference", recognise=_divides),
+        Wrong(name="cut by multiplying", answer=_from(lambda g, steps: g**steps * (steps >= 0)),
+              hint="for long texts the powers above the diagonal are infinite, and infinity times 0 is no number",
+              recognise=_multiplies),
+        Wrong(name="minus infinity", answer=_from(lambda g, steps: torch.where(
+            steps >= 0, g ** steps.clamp(min=0), -math.inf)),
+              hint="minus infinity hides scores from a softmax; there is none here, and the mask is multiplied"),
+        Wrong(name="logarithms", answer=_from(lambda g, steps: torch.where(steps >= 0, steps * g.log(), 0.0)),
+              hint="these are the logarithms of the mask: one step is missing"),
+        Wrong(name="base and exponent exchanged", answer=_from(lambda g, steps: torch.where(
+            steps >= 0, steps.clamp(min=0).float() ** g, 0.0)),
+              hint="the number of steps is raised to the power of the decay: it is the other way round"),
+        Wrong(name="the number of steps", answer=lambda decay, length: (
+            torch.arange(length)[:, None] - torch.arange(length)).clamp(min=0).float().expand(len(decay), -1, -1),
+              hint="these are the distances: what does each of them do to the decay?"),
+        Wrong(name="share that is lost", answer=_from(lambda g, steps: torch.where(
+            steps >= 0, (1 - g) ** steps.clamp(min=0), 0.0)),
+              hint="the decay is the share that stays, not the share that is lost"),
+        Wrong(name="decay squared", answer=_from(lambda g, steps: torch.where(
+            steps >= 0, g ** (2 * steps).clamp(min=0), 0.0)),
+              hint="every step counts twice here: after one step as much is gone as after two"),
+        Wrong(name="decay on the diagonal", answer=_from(lambda g, steps: torch.where(steps == 0, g, 0.0)),
+              hint="nothing but the diagonal is left, with the decay on it: earlier keys have faded, and are not gone"),
+        Wrong(name="one step back only", answer=_from(lambda g, steps: torch.where(
+            steps == 0, 1.0, torch.where(steps == 1, g, 0.0))),
+              hint="after one step you are right; after two nothing is left, and there should be a decay of a decay"),
+        Wrong(name="the identity", answer=_from(lambda g, steps: torch.where(steps == 0, 1.0, 0.0 * g)),
+              hint="each query keeps itself and nothing else: was the wrong triangle cut off?"),
+        Wrong(name="oldest key fresh", answer=lambda decay, length: (
+            decay[:, None, None] ** torch.arange(length)).expand(-1, length, -1).flip(-1).tril(),
+              hint="the distance is taken to the last token of the text: each query has its own distance to a key"),
+        Wrong(name="powers counted from the left edge", answer=lambda decay, length: (
+            decay[:, None, None].expand(-1, length, length).cumprod(dim=2)).tril(),
+              hint="the power grows from the left edge to the right: the oldest key has faded least here"),
+        Wrong(name="powers counted from the top", answer=lambda decay, length: (
+            decay[:, None, None].expand(-1, length, length).cumprod(dim=1)).tril(),
+              hint="the power counts rows from the top: it should start where a key is written"),
+        Wrong(name="true and false", answer=lambda decay, length: (
+            torch.ones(len(decay), length, length).tril().bool()),
+              hint="true and false say whether a key may be seen; asked is how much of it is left"),
+        Wrong(name="one over the distance", answer=_from(lambda g, steps: torch.where(
+            steps >= 0, 1 / (1 + steps.clamp(min=0)) + 0 * g, 0.0)),
+              hint="this fades, but by the distance alone: where does the decay come in?"),
+        Wrong(name="mean decay", answer=lambda decay, length: decay_mask(decay.mean().expand(len(decay)), length),
+              hint="all heads forget at the mean rate: each has its own"),
+        Wrong(name="power of the head", answer=lambda decay, length: decay_mask(
+            decay ** torch.arange(1, len(decay) + 1), length),
+              hint="the number of the head has got into the exponent: decay holds a factor for each head already"),
+        Wrong(name="heads in the middle", answer=lambda decay, length: decay_mask(decay, length).transpose(0, 1),
+              hint="all numbers are there; the axis of heads comes before that of the queries"),
         Wrong(name="plain causal mask", answer=lambda decay, length: torch.ones(len(decay), length, length).tril(),
               hint="that is the causal mask alone: nothing fades in it"),
         Wrong(name="one decay for all", answer=lambda decay, length: decay_mask(decay[:1].expand(len(decay)), length),
@@ -186,15 +274,15 @@ DESIGN_STEPS = Exercise(
               recognise=lambda answer: _large(_read_steps(answer)[3]),
               hint="the fourth token comes after the 5 and replaces it"),
         Wrong(name="first token", answer=[10, 0, 0, 0, 0],
-              recognise=lambda answer: max(_read_steps(answer)[2:]) == 0 and max(_read_steps(answer)) > 0,
+              recognise=lambda answer: _read_steps(answer)[2] == 0 and max(_read_steps(answer)) > 0,
               hint="the 5 stands in third place, and its step is 0: the cell never hears of it"),
         Wrong(name="too timid", answer=[0, 0, 1, 0, 0],
               recognise=lambda answer: _read_steps(answer)[3:] == [0, 0] and 0 < _read_steps(answer)[2] <= 5,
               hint="the right token is written, but not all of it: how much of the new one does a step of this size "
                    "take?"),
         Wrong(name="later tokens leak in", answer=[0, 0, 10, 0.2, 0.1],
-              recognise=lambda answer: _read_steps(answer)[2] > 5 and max(_read_steps(answer)[3:]) > 0,
-              hint="the 5 was there, and later tokens wore it down: which step makes a token pass without a trace?"),
+              recognise=lambda answer: max(_read_steps(answer)[3:]) > 0,
+              hint="tokens after the 5 wear down what was written: which step makes a token pass without a trace?"),
     ),
     notice="That is selection: the step is computed from the token, so that a layer writes what matters and lets the "
     "rest pass.",

@@ -63,12 +63,17 @@ def _no_table(trial: Trial) -> Mismatch | None:
 
 def _variant(
     *, divide: str = "sum", late: bool = False, keep: float = 1.0, keep_total: float | None = None, mean: bool = False,
+    first: int = 0,
 ) -> Callable[[Tensor, Tensor, Tensor], Tensor]:  # fmt: skip
     """`recurrent` with a slip."""
 
     def variant(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         memory, total, outputs = torch.zeros(k.shape[1], v.shape[1]), torch.zeros(k.shape[1]), []
+        weights, queries = torch.zeros(()), torch.zeros(k.shape[1])
+        if first:
+            memory, total = torch.outer(k[0], v[0]), k[0]
         for t, (q_t, k_t, v_t) in enumerate(zip(q, k, v, strict=True)):
+            weights, queries = weights + q_t @ k_t, queries + q_t
             new = keep * memory + torch.outer(k_t, v_t), (keep if keep_total is None else keep_total) * total + k_t
             if mean:
                 new = (memory * t + torch.outer(k_t, v_t)) / (t + 1), total + k_t
@@ -82,6 +87,10 @@ def _variant(
                 "root": lambda mixed=mixed: mixed / k.shape[1] ** 0.5,
                 "keys": lambda mixed=mixed, total=total: mixed / total.sum(),
                 "now": lambda mixed=mixed, q_t=q_t, k_t=k_t: mixed / (q_t @ k_t),
+                "rows": lambda q_t=q_t, memory=memory, total=total: q_t @ (memory / total[:, None]),
+                "own": lambda mixed=mixed, weights=weights: mixed / weights,
+                "queries": lambda mixed=mixed, q_t=q_t, queries=queries: mixed / (q_t @ queries),
+                "length": lambda mixed=mixed: F.normalize(mixed, dim=0),
                 "end": lambda mixed=mixed, q_t=q_t: mixed / (q_t @ k.sum(dim=0)),
             }[divide]())  # fmt: skip
             memory, total = new
@@ -122,7 +131,8 @@ RECURRENT = Exercise(
     properties=(
         has_shape("there is one row per token and one column per column of v", lambda q, _k, v: (len(q), v.shape[1])),
         Property(sentence="the first token receives its own value", test=_first_is_itself,
-                 hint="follow the first token through your loop: what is in the memory when it is read?"),
+                 hint="follow the first token through your loop: what do memory and sum hold when it reads, and what "
+                      "is divided by what?"),
         Property(sentence="the weights of a token add up to 1", test=_average_of_equals,
                  hint="with all values equal to 1 the result is the sum of the weights: what do you divide by?"),
         equals("token t reads all tokens up to t, each with weight q . k over their sum", recurrent,
@@ -164,6 +174,31 @@ RECURRENT = Exercise(
         Wrong(name="softmax", answer=_softmax,
               hint="this is softmax attention with a causal mask: exponentials cannot be summed up in a state of fixed "
                    "size"),
+        Wrong(name="memory divided row by row", answer=_variant(divide="rows"),
+              hint="each row of the memory is divided by its own sum of keys: the weights of a query need one divisor, "
+                   "which the query has a part in"),
+        Wrong(name="weights of earlier queries", answer=_variant(divide="own"),
+              hint="the divisor adds up what earlier queries gave to themselves: this query weighs all keys anew"),
+        Wrong(name="sum of queries", answer=_variant(divide="queries"),
+              hint="the other sum adds up queries here: it is keys that are stored, and weighed by the query"),
+        Wrong(name="output of length one", answer=_variant(divide="length"),
+              hint="the output is brought to length 1: what has to be 1 is the sum of the weights"),
+        Wrong(name="first token twice", answer=_variant(first=1),
+              hint="the first token is in the memory twice: once from the start, once from the loop"),
+        Wrong(name="fading", answer=_variant(keep=0.9),
+              hint="the state fades with every token here, as in retention: linear attention keeps everything"),
+        Wrong(name="read with the key", answer=lambda q, k, v: recurrent(k, k, v),
+              hint="the token reads with its key: it is the query that asks"),
+        Wrong(name="queries and keys exchanged", answer=lambda q, k, v: recurrent(k, q, v),
+              hint="queries are stored and keys ask: which of the two describes what a token has to offer?"),
+        Wrong(name="exponentials as features", answer=lambda q, k, v: recurrent(q.exp(), k.exp(), v),
+              hint="an exponential was applied: q and k are features already"),
+        Wrong(name="from the end", answer=lambda q, k, v: recurrent(q.flip(0), k.flip(0), v.flip(0)).flip(0),
+              hint="your loop runs from the last token to the first, so that tokens see what comes after them"),
+        Wrong(name="an axis too many", answer=lambda q, k, v: recurrent(q, k, v)[:, None],
+              hint="the numbers are right; each row has an axis of length 1 too many"),
+        Wrong(name="transposed", answer=lambda q, k, v: recurrent(q, k, v).T,
+              hint="the numbers are right, and columns stand for tokens: rows should"),
         Wrong(name="values of the newest token", answer=lambda q, k, v: v.clone(),
               hint="each token receives its own value: where are those before it?"),
     ),

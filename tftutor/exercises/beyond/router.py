@@ -73,6 +73,27 @@ def _spread(p: Tensor, share: Tensor) -> Tensor:
     return p.shape[1] * (share**2).sum()
 
 
+def _share(logits: Tensor) -> Tensor:
+    """The share of tokens that each expert gets, (E,)."""
+    return F.one_hot(logits.argmax(dim=-1), logits.shape[1]).float().mean(dim=0)
+
+
+def _sigmoids(logits: Tensor) -> Routed:
+    p = logits.sigmoid()
+    return p.argmax(dim=-1), p.max(dim=-1).values, logits.shape[1] * (_share(logits) * p.mean(dim=0)).sum()
+
+
+def _own_tokens(p: Tensor, share: Tensor) -> Tensor:
+    chosen = F.one_hot(p.argmax(dim=1), p.shape[1]).float()
+    return p.shape[1] * (share * (chosen * p).sum(dim=0) / chosen.sum(dim=0).clamp(min=1)).sum()
+
+
+def _varies(answer: Callable[[Tensor], Routed]) -> bool:
+    """Whether the answer sends tokens that are nearly undecided to other experts from call to call."""
+    logits = 0.1 * torch.arange(24.0).reshape(6, 4).sin()
+    return len({tuple(answer(logits)[0].tolist()) for _ in range(5)}) > 1
+
+
 ROUTER = Exercise(
     id="beyond/router",
     title="A router for a mixture of experts",
@@ -125,6 +146,61 @@ ROUTER = Exercise(
               hint="that is the load of the busiest expert, a useful number that cannot be trained on"),
         Wrong(name="shares only", answer=_variant(balance=lambda _p, share: share.sum()),
               hint="shares add up to 1 by themselves: they say something only beside the probabilities"),
+        Wrong(name="top 1 with its axis", answer=lambda logits: (
+            route(logits)[0][:, None], route(logits)[1][:, None], route(logits)[2]),
+              hint="the numbers are right; topk keeps an axis of length 1 that should be gone"),
+        Wrong(name="one-hot rows", answer=lambda logits: (
+            F.one_hot(route(logits)[0], logits.shape[1]), *route(logits)[1:]),
+              hint="a row of zeros and a one names the expert too; asked is its number"),
+        Wrong(name="counted from one", answer=lambda logits: (route(logits)[0] + 1, *route(logits)[1:]),
+              hint="experts are counted from 0, as columns are"),
+        Wrong(name="drawn at random", answer=lambda logits: (
+            _variant(choose=lambda p: torch.multinomial(p, 1)[:, 0])(logits)[0], *route(logits)[1:]),
+              recognise=_varies,
+              hint="two calls give different experts: the most likely one is asked, not a draw"),
+        Wrong(name="no softmax", answer=lambda logits: (
+            logits.argmax(dim=-1), logits.max(dim=-1).values,
+            logits.shape[1] * (_share(logits) * logits.mean(dim=0)).sum()),
+              hint="these are logits all the way: turn them into probabilities first"),
+        Wrong(name="sigmoids", answer=_sigmoids,
+              hint="sigmoids do not add up to 1 over the experts: which function makes them compete?"),
+        Wrong(name="weights that add up to 1", answer=_variant(
+            weigh=lambda p, e, _x: F.normalize(p.gather(1, e[:, None])[:, 0], p=1, dim=0)),
+              hint="your weights add up to 1 over the tokens: each token's probability stands for itself"),
+        Wrong(name="weights times E", answer=_variant(
+            weigh=lambda p, e, _x: p.shape[1] * p.gather(1, e[:, None])[:, 0]),
+              hint="the number of experts belongs to the balance, not to the weights"),
+        Wrong(name="experts nobody chose left out", answer=_variant(
+            balance=lambda p, _share: p.shape[1] * (p.argmax(dim=1).bincount().float() / len(p)
+                                                    * p.mean(dim=0)).sum()),
+              hint="when the last experts are chosen by nobody, your count of choices is too short: say how many "
+                   "experts there are"),
+        Wrong(name="mean over its own tokens", answer=_variant(balance=_own_tokens),
+              hint="the mean probability of an expert is taken over the tokens that chose it: take it over all"),
+        Wrong(name="weights of the chosen", answer=_variant(balance=lambda p, share: p.shape[1] * (
+            share * (F.one_hot(p.argmax(dim=1), p.shape[1]) * p).mean(dim=0)).sum()),
+              hint="probabilities count only where an expert was chosen here; an expert's mean is over all tokens, "
+                   "also those it lost"),
+        Wrong(name="softmax of the mean", answer=lambda logits: (
+            *route(logits)[:2], logits.shape[1] * (_share(logits) * logits.mean(dim=0).softmax(dim=0)).sum()),
+              hint="the softmax of mean logits is not the mean of the probabilities: which comes first?"),
+        Wrong(name="mean logits", answer=lambda logits: (
+            *route(logits)[:2], logits.shape[1] * (_share(logits) * logits.mean(dim=0)).sum()),
+              hint="the second factor averages logits: probabilities are asked"),
+        Wrong(name="E squared", answer=_variant(balance=lambda p, share: p.shape[1]**2 * (share * p.mean(dim=0)).sum()),
+              hint="the number of experts is in it twice"),
+        Wrong(name="probability lost", answer=_variant(
+            balance=lambda p, share: p.shape[1] * (share * (1 - p.mean(dim=0))).sum()),
+              hint="the second factor is what an expert did not get"),
+        Wrong(name="even load at zero", answer=_variant(
+            balance=lambda p, share: p.shape[1] * (share * p.mean(dim=0)).sum() - 1),
+              hint="1 is taken away: an even load should give 1, not 0"),
+        Wrong(name="spread of the shares", answer=_variant(balance=lambda _p, share: share.std()),
+              hint="a spread of shares measures the load as well, but no gradient flows through counts"),
+        Wrong(name="entropy", answer=_variant(balance=lambda p, _share: -(p.mean(dim=0) * p.mean(dim=0).log()).sum()),
+              hint="the entropy of the mean probabilities does not know which experts were chosen"),
+        Wrong(name="probabilities only", answer=_variant(balance=lambda p, _share: p.shape[1] * p.mean(dim=0).sum()),
+              hint="mean probabilities add up to 1 by themselves: where are the shares?"),
         Wrong(name="each vector", answer=_variant(balance=lambda p, share: p.shape[1] * share * p.mean(dim=0)),
               hint="one number for each expert: it is their sum that is asked"),
     ),
