@@ -12,7 +12,7 @@ import time
 import torch
 
 from tftutor.results import write_results
-from tftutor.training.recall import MIXERS, PAIRS, Recaller, recalled, train_recall
+from tftutor.training.recall import MIXERS, PAIRS, Recaller, recall_share, train_recall
 
 SEEDS = (0, 1, 2)
 STEPS = 2000
@@ -23,7 +23,7 @@ def measure(mixer: str, seed: int) -> list[dict[str, float | str]]:
     torch.manual_seed(seed)
     model = Recaller(mixer)
     train_recall(model, steps=STEPS, seed=seed)
-    return [{"mixer": mixer, "seed": seed, "pairs": n, "recalled": round(recalled(model, n), 3)} for n in PAIRS]
+    return [{"mixer": mixer, "seed": seed, "pairs": n, "recalled": round(recall_share(model, n), 3)} for n in PAIRS]
 
 
 def main() -> None:

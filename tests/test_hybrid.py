@@ -199,3 +199,15 @@ def test_a_hybrid_reads_no_tokens() -> None:
         model.step(ids(2, 3), state)
         model.step(none, state)
     assert state.lengths.tolist() == [3, 3]
+
+
+@pytest.mark.parametrize("mixer", ["mamba", "retention"])
+def test_a_state_is_for_inference(mixer) -> None:
+    """Otherwise a memory of constant size would hold on to the operations of every token ever read."""
+    model = hybrid((mixer,))
+    with pytest.raises(RuntimeError, match=r"state is for inference: call the model under torch\.no_grad"):
+        model.step(ids(1, 2), model.new_state(1))
+    with torch.no_grad():
+        state = model.new_state(1)
+        model.step(ids(1, 2), state)
+    assert not any(x.requires_grad for layer in state.layers for x in layer.states)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tftutor.training.recall import MIXERS, N_VALUES, Recaller, draw_pairs, recalled, train_recall
+from tftutor.training.recall import MIXERS, N_VALUES, Recaller, draw_pairs, recall_share, train_recall
 
 
 def test_every_key_is_told_once_and_asked_once() -> None:
@@ -37,13 +37,13 @@ def test_questions_see_the_pairs_and_pairs_do_not_see_questions(mixer) -> None:
 def test_attention_learns_it_and_a_layer_that_hides_the_values_does_not() -> None:
     torch.manual_seed(0)
     model = Recaller("attention")
-    assert recalled(model, 4) < 0.3
+    assert recall_share(model, 4) < 0.3
     train_recall(model, steps=150, sizes=(4,))
-    assert recalled(model, 4) > 0.9
+    assert recall_share(model, 4) > 0.9
     assert not model.training
     with torch.no_grad():
         model.value.weight[:] = model.value.weight[0].clone()
-    assert recalled(model, 4) < 0.3
+    assert recall_share(model, 4) < 0.3
 
 
 def test_what_cannot_be_is_refused() -> None:

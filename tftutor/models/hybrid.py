@@ -125,6 +125,8 @@ class Hybrid(nn.Module):
         if "retention" in cfg.mixers:
             turn = rope_rotation(query_pos, cfg.block.d_model // cfg.block.n_heads, base=cfg.rope_base)
         x = self.dropout(self.embed(tokens))  # (B, T, D)
+        if state is not None and x.requires_grad:  # each step would hold on to the graph of all steps before it
+            raise RuntimeError("state is for inference: call the model under torch.no_grad()")
         for number, block in enumerate(self.blocks):
             memory = None if state is None else state.layers[number]
             x = block(x, memory=memory, slots=slots, mask=mask, where=where, turn=turn, valid=valid)

@@ -104,7 +104,7 @@ def train_recall(
     model.eval()
 
 
-def recalled(model: nn.Module, n_pairs: int, *, texts: int = 200, seed: int = 1000) -> float:
+def recall_share(model: nn.Module, n_pairs: int, *, texts: int = 200, seed: int = 1000) -> float:
     """The share of questions that `model` answers rightly in fresh texts of `n_pairs` pairs."""
     keys, values, answers = draw_pairs(texts, n_pairs, generator=torch.Generator().manual_seed(seed))
     with torch.no_grad():
