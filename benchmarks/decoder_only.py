@@ -33,6 +33,8 @@ from tftutor.training.recipes import SpellingTask
 
 SEEDS = 3
 LETTERS_TOO = "causal, letters too"
+PLAN = [(name, seed) for seed in range(SEEDS) for name in SHAPES]
+PLAN.insert(2 * len(SHAPES), (LETTERS_TOO, 0))
 
 
 def operations(shape: str, entries: list[Entry]) -> float:
@@ -67,9 +69,8 @@ def main() -> None:
     torch.set_num_threads(1)
     parts = split(load_cmudict())
     words = spellable(parts.train).entries
-    models = [*SHAPES, LETTERS_TOO]
     recipe = comparison_recipe("causal")
-    settings = {"seeds": SEEDS, "steps": -(-len(pairs_of(words)) // recipe.batch_size), "test_words": len(parts.test),
+    settings = {"steps": -(-len(pairs_of(words)) // recipe.batch_size), "test_words": len(parts.test),
                 "batch_size": recipe.batch_size, "learning_rate": recipe.learning_rate}  # fmt: skip
     try:
         before = load_results("decoder_only")
@@ -77,10 +78,8 @@ def main() -> None:
     except ValueError:
         rows, minutes = [], 0.0
     known = {(row["model"], row["seed"]) for row in rows}
-    for seed in range(SEEDS):
-        for name in models if seed == 0 else models[:-1]:
-            if (name, seed) in known:
-                continue
+    for name, seed in PLAN:
+        if (name, seed) not in known:
             began = time.process_time()
             if seed == 0 and f"g2p-{name}" in shipped():
                 model, card = load(f"g2p-{name}")

@@ -25,6 +25,7 @@ CHAPTERS = {
     "efficient": "efficient",
     "lengths": "lengths",
     "pretraining": "pretraining",
+    "decoder-only": "decoder_only",
     "beyond": "beyond",
 }
 

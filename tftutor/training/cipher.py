@@ -135,8 +135,8 @@ def cipher_loss(model: nn.Module, tokens: Tensor, *, label_smoothing: float = 0.
     return sequence_loss(logits, answers, torch.ones_like(answers, dtype=torch.bool), label_smoothing=label_smoothing)
 
 
-def dev_episodes(recipe: CipherRecipe, *, count: int = 1000, seed: int = 2**40) -> Episodes:
-    """Episodes that the training of no recipe has seen: their seed is larger than all of its own."""
+def dev_episodes(recipe: CipherRecipe, *, count: int = 1000, seed: int = 1) -> Episodes:
+    """Episodes that no training has seen: its seeds begin at a million, take smaller ones here."""
     generator = torch.Generator().manual_seed(seed)
     return Episodes(*cipher_batch(count, recipe.n_pairs, recipe.n_symbols, generator=generator))
 
@@ -167,7 +167,7 @@ def train_cipher(recipe: CipherRecipe, *, out: Path, resume: bool = False, max_s
     source = {"name": "episodes of secret codes", "n_symbols": recipe.n_symbols, "n_pairs": recipe.n_pairs,
               "episodes": recipe.epochs * recipe.episodes}  # fmt: skip
     symbols = {"plain": [FIRST_ID, recipe.n_symbols], "cipher": [FIRST_ID + recipe.n_symbols, recipe.n_symbols]}
-    fresh = {part: dev_episodes(recipe, seed=seed) for part, seed in (("dev", 2**40), ("test", 2**41))}
+    fresh = {part: dev_episodes(recipe, seed=seed) for part, seed in (("dev", 1), ("test", 2))}
     return follow(
         recipe, CipherTask(recipe), out=out, data=source, vocabularies={"first id, symbols": symbols},
         measure=lambda model: {part: accuracy_of(model, episodes) for part, episodes in fresh.items()},
