@@ -15,8 +15,8 @@ PACKAGE = ROOT / "tftutor"
 ORDER = [
     "checks", "packages", "machine", "meter", "config", "masks", "positions", "rope_scaling", "state", "layers",
     "norms", "scores", "attention", "efficient", "retention", "ssm", "experts", "blocks", "serialization",
-    "results", "models", "decoding", "serving", "metrics", "data", "tasks", "spelling", "training", "lengths",
-    "observe", "heads", "neurons", "budget", "properties", "faults", "plots", "claims", "notebook", "exercises", "cli",
+    "results", "models", "decoding", "serving", "metrics", "data", "tasks", "spelling", "prompting", "training",
+    "lengths", "observe", "heads", "neurons", "budget", "properties", "faults", "plots", "claims", "notebook", "exercises", "cli",
 ]  # fmt: skip
 
 MAX_LINES = 310

@@ -91,7 +91,9 @@ def evaluate(
 
 
 def _score(value: object) -> str:
-    """A plain number, or the rates of one way of decoding, for people."""
+    """A plain number, the rates of one way of decoding, or the share of right answers, for people."""
+    if isinstance(value, dict) and "right" in value:
+        return f"{100 * value['right']:.2f} % right"
     if isinstance(value, dict):
         return f"WER {100 * value['wer']:.2f} % PER {100 * value['per']:.2f} %"
     return str(value)

@@ -26,6 +26,7 @@ CHAPTERS = {
     "lengths": "lengths",
     "pretraining": "pretraining",
     "decoder-only": "decoder_only",
+    "t5": "text_to_text",
     "beyond": "beyond",
 }
 

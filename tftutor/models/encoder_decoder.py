@@ -79,6 +79,11 @@ class EncoderDecoder(nn.Module):
             self.src_embed.tokens.weight = self.tgt_embed.tokens.weight
         stacks = (self.src_embed, self.encoder, self.generator, self.tgt_embed, self.decoder)
         init_weights(stacks, std=d_model**-0.5)
+        if cfg.output_scale != 1:  # draw the tables larger by what the factor takes from the logits; T5: N(0, 1)
+            tables = {self.src_embed.tokens.weight, self.tgt_embed.tokens.weight, self.generator.proj.weight}
+            with torch.no_grad():
+                for table in tables:
+                    table.div_(cfg.output_scale)
 
     def forward(
         self, src: Tensor, tgt: Tensor, *, src_valid: Tensor | None = None, tgt_valid: Tensor | None = None

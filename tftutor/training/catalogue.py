@@ -11,6 +11,7 @@ from tftutor.training.decoder_only import ONE_STACK_RECIPES, TWO_STACK_RECIPES, 
 from tftutor.training.letters import LETTER_RECIPES, train_letters
 from tftutor.training.recipes import RECIPES, train
 from tftutor.training.text import TEXT_RECIPES, train_text
+from tftutor.training.text_to_text import WORDS_T5_RECIPES, train_text_to_text
 
 
 def all_recipes() -> dict[str, tuple[Any, Callable[..., TrainResult]]]:
@@ -22,5 +23,6 @@ def all_recipes() -> dict[str, tuple[Any, Callable[..., TrainResult]]]:
         (TEXT_RECIPES, train_text),
         (LETTER_RECIPES, train_letters),
         (CIPHER_RECIPES, train_cipher),
+        (WORDS_T5_RECIPES, train_text_to_text),
     )
     return {name: (recipe, follow) for recipes, follow in families for name, recipe in recipes.items()}
