@@ -1,9 +1,12 @@
-"""Letters from a table of counts: how far the nearest neighbours alone can take a guess."""
+"""Letters from a table of counts: how far the nearest neighbours alone can take a guess, what a model has to beat."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor
 
 _EDGE = "#"  # stands before and after a word
 
@@ -60,3 +63,36 @@ class GapCounts:
         if not found:
             raise ValueError("words: expected at least one letter to hide, got none")
         return sum(found) / len(found)
+
+
+def table_nats(text: Tensor, windows: Tensor, *, n_symbols: int, n_before: int = 1, added: float = 0.1) -> Tensor:
+    """What a table of counts pays for each character, given the `n_before` characters before it.
+
+    Args:
+        text: ids (N,) to count in.
+        windows: ids (B, T + 1) to predict.
+        n_symbols: how many ids there are.
+        n_before: 1 counts pairs (bigrams), 2 triples (trigrams).
+        added: to every count, so that nothing is impossible.
+
+    Returns:
+        Nats (B, T + 1 - n_before), of the characters that have so many before them.
+
+    Example:
+        >>> table_nats(torch.tensor([0, 1] * 500), torch.tensor([[0, 1, 0]]), n_symbols=2, added=0.0)
+        tensor([[0., 0.]], dtype=torch.float64)
+    """
+    if n_before < 1 or windows.shape[1] <= n_before:
+        raise ValueError(f"n_before: expected 1 to {windows.shape[1] - 1}, fewer than a window has, got {n_before}")
+
+    def grams(x: Tensor) -> Tensor:
+        """Each run of n_before + 1 ids as one number."""
+        length = x.shape[-1] - n_before
+        number = x[..., :length]
+        for i in range(1, n_before + 1):
+            number = number * n_symbols + x[..., i : i + length]
+        return number
+
+    counts = torch.bincount(grams(text), minlength=n_symbols ** (n_before + 1)).double() + added
+    probabilities = counts.view(-1, n_symbols) / counts.view(-1, n_symbols).sum(dim=1, keepdim=True)
+    return -probabilities.flatten()[grams(windows)].log()

@@ -25,9 +25,10 @@ CHAPTERS = {
     "efficient": "efficient",
     "lengths": "lengths",
     "pretraining": "pretraining",
-    "decoder-only": "decoder_only",
     "t5": "text_to_text",
+    "decoder-only": "decoder_only",
     "beyond": "beyond",
+    "clinic": "clinic",
 }
 
 
