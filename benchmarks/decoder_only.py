@@ -61,6 +61,8 @@ def train(model: str, seed: int, train_words: list[Entry], dev: list[Entry]) -> 
     with tempfile.TemporaryDirectory() as folder, processes("cpu") as procs:
         torch.manual_seed(seed)
         fitted = fit(build_model(recipe.config), task, recipe, out=Path(folder), procs=procs, progress=False)
+    if fitted.stopped:
+        raise SystemExit("stopped by a signal")
     return fitted.average.eval(), fitted.position.cpu_s
 
 

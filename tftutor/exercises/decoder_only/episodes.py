@@ -111,6 +111,22 @@ BUILD_PROMPT = Exercise(
                 "one row of tokens", lambda c, x: torch.stack([x, _coded(c, x) + c.shape[1]], 2)[:, :-1]),
         _prompt("one row", "all rows run into one: the batch keeps its first axis",
                 lambda c, x: build_prompt(c, x).flatten()),
+        _prompt("all pairs in two blocks", "two blocks, and the answer to the question among them: write pairs, and no "
+                "answer at the end", lambda c, x: torch.cat([x, _coded(c, x) + c.shape[1]], 1)),
+        _prompt("both shifted", "both alphabets are shifted; plain symbols keep their ids",
+                lambda c, x: build_prompt(c, x) + c.shape[1] * (torch.arange(2 * x.shape[1] - 1) % 2 == 0)),
+        _prompt("cipher only", "the cipher symbols alone: each stands behind its plain symbol",
+                lambda c, x: _coded(c, x) + c.shape[1]),
+        _prompt("one higher", "cipher symbol j is N + j; yours is one more",
+                lambda c, x: _pairs(x, _coded(c, x) + c.shape[1] + 1)[:, :-1]),
+        _prompt("the question twice", "the answer is told, then the question asked again: leave out the answer",
+                lambda c, x: torch.cat([_pairs(x, _coded(c, x) + c.shape[1]), x[:, -1:]], 1)),
+        _prompt("the last row's code", "all rows use the last row's code; each has its own",
+                lambda c, x: _pairs(x, c[-1][x] + c.shape[1])[:, :-1]),
+        _prompt("subtracted", "N is added to cipher symbols; ids below 0 do not exist",
+                lambda c, x: _pairs(x, _coded(c, x) - c.shape[1])[:, :-1]),
+        _prompt("the first left out", "the first plain symbol is missing, the last answer is told: cut the other end",
+                lambda c, x: _pairs(x, _coded(c, x) + c.shape[1])[:, 1:]),
     ),
     notice="Nothing in this prompt says what to do with it; the examples are the instruction.",
 )  # fmt: skip
@@ -221,6 +237,18 @@ SHOWN_ACCURACY = Exercise(
                lambda t, p: float(_right(t, p)[:, 1:].mean())),
         _score("just before", "only a symbol that stood directly before counts; it may have been shown long ago",
                lambda t, p: float(_right(t, p)[:, 1:][t[:, 2::2] == t[:, :-2:2]].mean())),
+        _score("the first row", "only the first row is scored: all rows count",
+               lambda t, p: float(_right(t[:1], p[:1])[_shown(t[:1])].mean())),
+        _score("per cent", "a share from 0 to 1, not per cent", lambda t, p: 100 * shown_accuracy(t, p)),
+        _score("guesses that came before", "you ask whether the guess has been guessed before; what counts is whether "
+               "the plain symbol has been shown",
+               lambda t, p: float(_right(t, p)[(p[:, :, None] == p[:, None, :]).tril(-1).any(2)].mean())),
+        _score("above the others", "the difference between shown and new symbols still moves with luck: report the "
+               "shown ones alone", lambda t, p: shown_accuracy(t, p) - float(_right(t, p)[~_shown(t)].mean())),
+        _score("minus a guess", "nothing is subtracted here: the answers that count could be known, so no guess is "
+               "needed", lambda t, p: shown_accuracy(t, p) - 1 / 8),
+        _score("twice before", "once is enough: a symbol counts from its second occurrence on",
+               lambda t, p: float(_right(t, p)[(t[:, ::2, None] == t[:, None, ::2]).tril(-1).sum(2) >= 2].mean())),
     ),
     notice="With 8 symbols a guess is right in one case of eight, and in one of one when seven of them are shown.",
 )  # fmt: skip

@@ -119,6 +119,12 @@ PREFIX_LM_MASK = Exercise(
                | (_keys(p, n) & (torch.arange(n) == 0))),
         _wrong("prefix counted from the end", "you count the prompt from the end of the row; it stands at the "
                "beginning", lambda p, n: prefix_lm_mask(n - p, n)),
+        _wrong("exclusive or", "^ is true where exactly one of the two holds; where both hold one may look as well",
+               lambda p, n: _keys(p, n) ^ _causal(p, n)),
+        _wrong("the prompt at the end", "the last tokens are open to all in your mask; the prompt is the first ones",
+               lambda p, n: (torch.arange(n) >= n - p[:, None, None]) | _causal(p, n)),
+        _wrong("rows of the prompt", "you open whole rows, so tokens of the prompt see everything and the others "
+               "nothing; open columns", lambda p, n: _keys(p, n).mT.expand(-1, n, n)),
     ),
     notice="With a prefix of 0 or 1 this is the causal mask, and with a prefix of T it is BERT's.",
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -142,6 +143,28 @@ TARGET_LOSS = Exercise(
         _loss("shifted the other way", "the logits of a place answer for the token before it: turn the shift round",
               lambda z, y, p: _mean(F.cross_entropy(z[:, 1:].mT, y[:, :-1], reduction="none"),
                                     (torch.arange(y.shape[1] - 1) > p[:, None]) & (y[:, :-1] != _PAD))),
+        _loss("bits", "that is in bits: nats come from the natural logarithm",
+              lambda z, y, p: target_loss(z, y, p) / math.log(2)),
+        _loss("perplexity", "that is the perplexity, exp of the loss", lambda z, y, p: target_loss(z, y, p).exp()),
+        _loss("first target only", "only the first target token of each row is asked for: all of them count",
+              lambda z, y, p: _each(z, y)[torch.arange(len(y)), p].mean()),
+        _loss("probabilities", "minus the probability is not minus its logarithm", lambda z, y, p: _mean(
+            -z.softmax(-1)[:, :-1].gather(-1, y[:, 1:, None])[..., 0], _asked(y, p))),
+        _loss("logits taken for logs", "logits are no log-probabilities: a softmax has to come before the logarithm",
+              lambda z, y, p: _mean(-z[:, :-1].gather(-1, y[:, 1:, None])[..., 0], _asked(y, p))),
+        _loss("softmax over time", "the softmax runs over the places; the probabilities of one place should add up to "
+              "1 over the vocabulary", lambda z, y, p: _mean(
+                  -z.log_softmax(1)[:, :-1].gather(-1, y[:, 1:, None])[..., 0], _asked(y, p))),
+        _loss("the longest prompt", "all rows are cut after the longest prompt, so shorter rows lose target tokens",
+              lambda z, y, p: _mean(_each(z, y), _asked(y, p.max().expand(len(p))))),
+        _loss("two late", "you begin two places too late: the separator stands at place `prompt` and is asked first",
+              lambda z, y, p: _mean(_each(z, y), _asked(y, p, shift=2))),
+        _loss("targets set to 0", "answers that are not asked are set to 0, and then asked for: leave the places out",
+              lambda z, y, p: F.cross_entropy(z[:, :-1].mT, y[:, 1:].masked_fill(~_asked(y, p), 0))),
+        _loss("accuracy", "that is the share of right guesses; a loss falls as the model improves",
+              lambda z, y, p: (z[:, :-1].argmax(-1) == y[:, 1:])[_asked(y, p)].double().mean()),
+        _loss("a median", "the middle one of the losses: the mean is asked for",
+              lambda z, y, p: _each(z, y)[_asked(y, p)].quantile(0.5)),
     ),
     notice="In our dictionary that is half of the tokens; the chapter measures whether the other half helps.",
 )  # fmt: skip
