@@ -16,7 +16,8 @@ ORDER = [
     "checks", "packages", "machine", "meter", "config", "masks", "positions", "rope_scaling", "state", "layers",
     "norms", "scores", "attention", "efficient", "retention", "ssm", "experts", "blocks", "serialization",
     "results", "models", "decoding", "serving", "metrics", "data", "tasks", "spelling", "prompting", "training",
-    "lengths", "observe", "heads", "neurons", "budget", "properties", "faults", "plots", "claims", "notebook", "exercises", "cli",
+    "lengths", "observe", "heads", "neurons", "budget", "properties", "faults", "plots", "claims", "notebook",
+    "exercises", "cli",
 ]  # fmt: skip
 
 MAX_LINES = 310

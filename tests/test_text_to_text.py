@@ -43,8 +43,7 @@ LEXICON = Lexicon.of([
 
 def tiny(seed: int = 0):
     torch.manual_seed(seed)
-    cfg = words_t5_config(d_model=16, n_heads=2, d_head=5, d_ff=24)
-    return build_model(dataclasses.replace(cfg, output_scale=0.25)).eval()
+    return build_model(words_t5_config(d_model=16, n_heads=2, d_head=5, d_ff=24)).eval()
 
 
 # ---- spans
@@ -135,7 +134,14 @@ def test_capitals_get_advice():
 def test_rows_end_and_are_padded():
     src, valid = text_rows(["ab", "spell: AH"])
     assert src[0, :3].tolist() == [*TEXT.encode("ab"), 2]
-    assert valid.sum(dim=1).tolist() == [3, 9]
+    assert valid.sum(dim=1).tolist() == [3, 5]
+
+
+def test_names_of_tasks_are_one_symbol_where_they_are_prefixes():
+    assert to_symbols("fill: a")[:2] == ["fill", ":"]
+    assert to_symbols("pronounce: fill")[3:] == list("fill")
+    assert to_symbols("fil: a")[:3] == list("fil")
+    assert to_symbols("a fill: b")[2:6] == list("fill")
 
 
 def test_kinds_of_answers():
@@ -279,7 +285,8 @@ def test_single_tasks_differ_from_the_mixture_in_their_tasks_alone():
 
 def test_first_weights_are_those_of_t5():
     torch.manual_seed(0)
-    model = build_model(words_t5_config())
+    ours = words_t5_config()
+    model = build_model(dataclasses.replace(ours, embed_scale=False, output_scale=128**-0.5))
     assert float(model.tgt_embed.tokens.weight.detach().std()) == pytest.approx(1, rel=0.05)
     assert model.tgt_embed.tokens.weight is model.src_embed.tokens.weight is model.generator.proj.weight
     attention = model.encoder[0].attn
@@ -287,6 +294,12 @@ def test_first_weights_are_those_of_t5():
     assert float(attention.k_proj.weight.detach().std()) == pytest.approx(128**-0.5, rel=0.05)
     logits = model(*(rows[:, :9] for rows in (text_rows(["pronounce: school"])[0],) * 2))
     assert 0.5 < float(logits.detach().std()) < 2
+    same = build_model(ours)
+    same.load_state_dict(model.state_dict())
+    with torch.no_grad():
+        same.tgt_embed.tokens.weight.div_(128**0.5)
+    rows = text_rows(["pronounce: school"])[0]
+    assert torch.allclose(same(rows, rows), model(rows, rows), atol=1e-4)
 
 
 def test_prompts_are_prefix_colon_space():

@@ -1,6 +1,7 @@
 """Every task as text in, text out: one vocabulary for letters, sounds, numbers and sentinels, and the written form.
 
-A question begins with the name of its task, written out like the rest: `pronounce: school`, `spell: S K UW L`.
+A question begins with the name of its task: `pronounce: school`, `spell: S K UW L`. The names in `TASKS` are one symbol
+each, as a subword vocabulary has one for a frequent word; any other beginning is written in letters.
 """
 
 from __future__ import annotations
@@ -17,10 +18,13 @@ from tftutor.data.vocabulary import EOS, LETTERS, PAD, PHONEMES, SPECIAL_SYMBOLS
 
 _LETTERS, _PHONEMES = (v.symbols[len(SPECIAL_SYMBOLS) :] for v in (LETTERS, PHONEMES))
 
-TEXT = Vocabulary([*_LETTERS, ":", " ", *"0123456789", *SENTINELS, *_PHONEMES])
-"""Letters, colon, space, digits, sentinels and phonemes: all that a question or an answer may hold."""
+TASKS = ("pronounce", "spell", "syllables", "stress", "rhyme", "fill")
+"""The prefixes: letters to sounds, sounds to letters, how many syllables, which of them is stressed, a rhyme, gaps."""
 
-_PIECE = re.compile(r"(?P<gap>(?<=[A-Z]) +(?=[A-Z]))|<\d>|[A-Z]+|.", re.DOTALL)
+TEXT = Vocabulary([*_LETTERS, ":", " ", *"0123456789", *SENTINELS, *_PHONEMES, *TASKS])
+"""Letters, colon, space, digits, sentinels, phonemes, names of tasks: all that a question or an answer may hold."""
+
+_PIECE = re.compile(rf"(?P<gap>(?<=[A-Z]) +(?=[A-Z]))|\A(?:{'|'.join(TASKS)})(?=:)|<\d>|[A-Z]+|.", re.DOTALL)
 _MIXED_CASE = re.compile(r"[A-Z](?=[a-z'.-])|(?<=[a-z'.-])[A-Z]")
 LONGEST = 96  # symbols of a question or an answer
 
@@ -32,14 +36,15 @@ class TextError(ValueError):
 def to_symbols(text: str) -> list[str]:
     """A text as symbols: capitals are phonemes, `<0>` is a sentinel, anything else is one character.
 
-    Spaces between phonemes only separate them and are no symbols.
+    A name of `TASKS` at the beginning, before a colon, is one symbol. Spaces between phonemes only separate them and
+    are no symbols.
 
     Raises:
         TextError: when a symbol is unknown, or the text is empty or too long.
 
     Example:
-        >>> to_symbols("spell: K AE T")[-4:], to_symbols("c<0>t")
-        ([' ', 'K', 'AE', 'T'], ['c', '<0>', 't'])
+        >>> to_symbols("spell: K AE T"), to_symbols("c<0>t")
+        (['spell', ':', ' ', 'K', 'AE', 'T'], ['c', '<0>', 't'])
     """
     if not isinstance(text, str):
         raise TypeError(f"text: expected a string, got {type(text).__name__}")

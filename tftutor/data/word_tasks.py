@@ -9,10 +9,8 @@ from typing import NamedTuple
 from tftutor.checks import expect_choice
 from tftutor.data.spans import SENTINELS, corrupt_spans, random_spans, restore_spans
 from tftutor.data.stress import Facts, Lexicon
-from tftutor.data.text_to_text import TextError, prompt, to_symbols, to_text
+from tftutor.data.text_to_text import TASKS, TextError, prompt, to_symbols, to_text
 
-TASKS = ("pronounce", "spell", "syllables", "stress", "rhyme", "fill")
-"""The prefixes: letters to sounds, sounds to letters, how many syllables, which of them is stressed, a rhyme, gaps."""
 MAX_SPANS = 3  # gaps in one word
 
 
