@@ -34,7 +34,7 @@ from tftutor.training.recipes import SpellingTask
 SEEDS = 3
 LETTERS_TOO = "causal, letters too"
 PLAN = [(name, seed) for seed in range(SEEDS) for name in SHAPES]
-PLAN.insert(2 * len(SHAPES), (LETTERS_TOO, 0))
+PLAN.insert(len(SHAPES), (LETTERS_TOO, 0))
 
 
 def operations(shape: str, entries: list[Entry]) -> float:
