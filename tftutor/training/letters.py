@@ -54,9 +54,10 @@ def letters_config(objective: Objective, **block: Any) -> GPTConfig | BertConfig
     return BertConfig(**shape, n_segments=0, norm_embed=False)
 
 
-def _recipe(name: str, what: str, objective: Objective) -> LetterRecipe:
+def _recipe(name: str, what: str, objective: Objective, minutes: int) -> LetterRecipe:
     return LetterRecipe(
-        name=name, summary=f"{what}, 0.6 M parameters, about 16 minutes of one core", config=letters_config(objective),
+        name=name, summary=f"{what}, 0.6 M parameters, about {minutes} minutes of one core",
+        config=letters_config(objective),
         epochs=20, batch_size=128, learning_rate=3e-3, warmup_steps=500, ema_decay=0.999, precision="bfloat16",
         threads=1,
     )  # fmt: skip
@@ -65,8 +66,8 @@ def _recipe(name: str, what: str, objective: Objective) -> LetterRecipe:
 LETTER_RECIPES = {
     recipe.name: recipe
     for recipe in (
-        _recipe("letters-gpt", "spellings, each letter from those before it", "causal"),
-        _recipe("letters-bert", "spellings, hidden letters from those around them", "masked"),
+        _recipe("letters-gpt", "spellings, each letter from those before it", "causal", 15),
+        _recipe("letters-bert", "spellings, hidden letters from those around them", "masked", 17),
     )
 }
 
