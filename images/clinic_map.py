@@ -66,10 +66,11 @@ def draw() -> list[str]:
         link("cost of N²", "beyond attention", "bt", QUERY, (250, 451), (230, 451)),
         link("KV cache", "decoder-only", "bt", VALUE, (540, 451), (430, 451)),
         arrow((556, 192), (612, 222), (612, 470), (600, 484), colour=VALUE, width=1.7),
-        link("block, model", "T5", "bt", QUIET, (690, 440), (720, 440)),
+        arrow((725, 307), (725, 485), colour=QUIET, width=1.7),
     ]
     boxes = [box(x, ROWS[row], width, 36, colour, name, size=14) for name, (row, x, width, colour) in BOXES.items()]
-    return [*bands, *names, *links, *boxes, text(450, 572, "green: the mask, and what hangs on it", size=14, colour=INK)]
+    legend = text(450, 572, "green: the mask, and what hangs on it", size=14, colour=INK)
+    return [*bands, *names, *links, *boxes, legend]
 
 
 if __name__ == "__main__":

@@ -55,7 +55,8 @@ STATEMENTS = (
         "no factor at all, having moved it into the first weights.",
         code="def nats(score, start):\n"
         '    rows, kind = load_results("score_functions")["rows"], (score, 64, start)\n'
-        '    return [r["nats"] for r in rows if (r["score"], r["d_head"], r["start"]) == kind]\n\n'
+        '    fits = [r for r in rows if (r["score"], r["d_head"], r["start"]) == kind]\n'
+        '    return [r["nats"] for r in fits]\n\n'
         'assert min(nats("dot", "unit")) > max(nats("scaled dot", "unit")) + 0.1\n'
         'assert sum(nats("dot", "small")) < sum(nats("scaled dot", "small")) + 3 * 0.05',
         read="04_scores_and_scaling",
@@ -76,11 +77,12 @@ STATEMENTS = (
         verdict="f",
         hint="what is cut into 8 parts: the input, or what the projection makes of it?",
         why="Every head projects the whole vector; the reshape comes after the projection.",
-        code="layer, x = nn.MultiheadAttention(64, 8, batch_first=True), torch.randn(1, 5, 64)\n"
+        code="layer = nn.MultiheadAttention(64, 8, batch_first=True)\n"
+        "x = torch.randn(1, 5, 64)\n"
         "other = x.clone()\n"
         "other[..., -1] += 1  # the last feature\n"
-        "one, two = (layer(y, y, y, average_attn_weights=False)[1][0, 0] for y in (x, other))\n"
-        "assert not torch.allclose(one, two)",
+        "tables = [layer(y, y, y, average_attn_weights=False)[1] for y in (x, other)]\n"
+        "assert not torch.allclose(tables[0][0, 0], tables[1][0, 0])  # head 0",
         read="06_many_heads",
     ),
     Statement(

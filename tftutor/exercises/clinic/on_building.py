@@ -79,7 +79,8 @@ STATEMENTS = (
         why="Log-probabilities are logits too, with $\\log Z = 0$: the second log-softmax changes nothing. A *softmax* "
         "before it does harm.",
         code="z, y = torch.randn(6, 9), torch.arange(6)\n"
-        "assert abs(F.cross_entropy(z.log_softmax(dim=1), y) - F.cross_entropy(z, y)) < 1e-6",
+        "change = F.cross_entropy(z.log_softmax(dim=1), y) - F.cross_entropy(z, y)\n"
+        "assert abs(change) < 1e-6",
         read="02_symbols_to_probabilities",
     ),
     Statement(

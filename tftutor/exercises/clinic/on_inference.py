@@ -35,7 +35,7 @@ STATEMENTS = (
         verdict="t",
         hint="2 for keys and values, times layers, times heads, times width, times bytes: compute it",
         why="$2 \\cdot 32 \\cdot 32 \\cdot 128 \\cdot 2 = 524{,}288$ bytes.",
-        code="assert cache_bytes(n_layers=32, n_kv_heads=32, d_head=128, length=1) == 512 * 1024",
+        code="one = cache_bytes(n_layers=32, n_kv_heads=32, d_head=128, length=1)\nassert one == 512 * 1024",
         read="13_kv_cache",
     ),
     Statement(
@@ -44,7 +44,8 @@ STATEMENTS = (
         hint="a running maximum and a running sum: is anything left out of the softmax that way?",
         why="It is exact and makes the same products; it does not write the table of scores to slow memory.",
         code="q, k, v = torch.randn(3, 1, 2, 100, 8, dtype=torch.float64)\n"
-        "assert (blockwise_attention(q, k, v, block=16) - attend(q, k, v)).abs().max() < 1e-12",
+        "blocks = blockwise_attention(q, k, v, block=16)\n"
+        "assert (blocks - attend(q, k, v)).abs().max() < 1e-12",
         read="14_cost_of_attention",
     ),
     Statement(

@@ -115,7 +115,7 @@ BREAK_IMPORTANCE = Exercise(
               recognise=_looks(lambda w, v: w.max() - w.min() < 1e-3),
               hint="all weights are alike here: which one would be called the most important?"),
         Wrong(name="a zero value that is not the mean", answer=([0.6, 0.3, 0.1], [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]),
-              recognise=_looks(lambda w, v: v[w.argmax()].norm() < 1e-9),
+              recognise=_looks(lambda w, v: v[w.argmax()].norm() < 1e-9 and _moves(w, v)[w.argmax()] >= 0.01),
               hint="a value of zero adds nothing, and yet its weight goes to the others when it is hidden: choose "
                    "those so that they cancel"),
         Wrong(name="the lightest idle too", answer=([0.6, 0.25, 0.15], [[1.0, 0.0], [1.0, 0.0], [1.0, 0.001]]),

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tftutor.exercises.clinic.patient import NAMES, Transformer, variant
+from tftutor.exercises.clinic.patient import NAMES, Transformer, build, source, variant
 from tftutor.exercises.exercise import Exercise, Mismatch, Property, Trial, Wrong
 from tftutor.exercises.values import Trouble, show
 
@@ -113,9 +113,10 @@ def _shift_fails(answer: type[nn.Module]) -> bool:
 
 
 def _softmax_fails(answer: type[nn.Module]) -> bool:
-    targets, logits = _ids(2, 6), 3 * _draw(2, 6, N_TOKENS)
-    nats, _ = _heard(answer, targets, torch.ones(2, 6, dtype=torch.bool), logits)
-    return _far(nats, F.cross_entropy(logits.transpose(1, 2), targets))
+    # As a share of the loss of even logits, so that a sum in the place of a mean is not taken for this bug.
+    targets, logits, real = _ids(2, 6), 3 * _draw(2, 6, N_TOKENS), torch.ones(2, 6, dtype=torch.bool)
+    nats, even = (_heard(answer, targets, real, x)[0] for x in (logits, torch.zeros_like(logits)))
+    return _far(nats / even, F.cross_entropy(logits.transpose(1, 2), targets) / math.log(N_TOKENS))
 
 
 def _padding_fails(answer: type[nn.Module]) -> bool:
@@ -124,7 +125,8 @@ def _padding_fails(answer: type[nn.Module]) -> bool:
     padded = targets.masked_fill(~real, 0)
     loss, _ = _heard(answer, padded, real, logits)
     other, _ = _heard(answer, padded, real, logits + _draw(3, 6, N_TOKENS, seed=1) * ~real[..., None])
-    if _far(loss, other):
+    even, _ = _heard(answer, padded, real, torch.zeros_like(logits))
+    if _far(loss, other) or _far(even, torch.full_like(even, math.log(N_TOKENS))):
         return True
     # All real tokens in one row, where nothing is padded: the same sum, the same count.
     alone, _ = _heard(answer, targets[real][None], torch.ones(1, int(real.sum()), dtype=torch.bool), logits[real][None])
@@ -152,8 +154,8 @@ HINTS = {
     "scale": "over how many products does one score add up? Those of one head, or those of all heads",
     "polarity": "the class says what True means in its masks; masked_fill writes where its argument is True",
     "axis": "print the sums of the weights along rows and along columns: whose attention is being shared out?",
-    "positions": "the first part is right, and what follows a past is not: which place does the model give to the "
-    "first new token?",
+    "positions": "the first part is right, what follows a past is not: at which place does the first new token stand, "
+    "and which keys may it see?",
     "shift": "print what the model reads beside what it has to predict at the same place. Could it simply copy?",
     "softmax": "the loss of a model that is sure and right should be near 0. What does cross_entropy do to what it is "
     "given?",
@@ -222,9 +224,29 @@ def _is_the_reference(trial: Trial) -> Mismatch | None:
     return Mismatch("the logits and the loss of the original", f"others, by up to {float(max(gap, loss_gap)):.2g}")
 
 
+def _feeds(make: Callable[[Tensor], Tensor]) -> Callable[[Any], bool]:
+    """Whether the model is fed with `make(targets)`, and everything before the loss is right."""
+
+    def recognise(answer: Any) -> bool:
+        found = failing(_read_class(answer))
+        _, fed = _heard(answer, _ids(2, 6), torch.ones(2, 6, dtype=torch.bool), _draw(2, 6, N_TOKENS))
+        return found[:1] == ["shift"] and torch.equal(fed[0], make(_ids(2, 6)))
+
+    return recognise
+
+
+def _weighs(name: str, test: Callable[[Tensor], bool]) -> Callable[[Any], bool]:
+    """Whether `name` is the first bug left, and the weights (B, H, 4, 4) are as `test` says."""
+    return lambda answer: failing(_read_class(answer))[:1] == [name] and bool(test(_weights(answer)[1]))
+
+
+def _rewritten(right: str, wrong: str) -> type[nn.Module]:
+    return build(source().replace(right, wrong))
+
+
 def _first(name: str) -> Callable[[Any], bool]:
-    """Whether `name` is the first bug that is left."""
-    return lambda answer: failing(_read_class(answer))[:1] == [name]
+    """Whether `name` is the first bug that is left, and shows in results, not in an error."""
+    return lambda answer: failing(_read_class(answer))[:1] == [name] and not _why(answer, name)
 
 
 REPAIR = Exercise(
@@ -235,7 +257,9 @@ REPAIR = Exercise(
     takes="value",
     read=_read_class,
     properties=(
-        Property(sentence="each of the eight is repaired", test=_all_hold),
+        Property(sentence="each of the eight is repaired", test=_all_hold,
+                 hint="a method stops with an error or returns nothing: call it yourself on a small tensor and read "
+                      "the last line of the traceback"),
         Property(sentence="with the same weights it computes what the healthy model does", test=_is_the_reference,
                  hint="the eight places are right, and something else has changed: compare with the original text line "
                       "by line"),
@@ -245,6 +269,22 @@ REPAIR = Exercise(
               recognise=lambda answer: len(failing(_read_class(answer))) == len(NAMES),
               hint="nothing is repaired yet: take the method that depends on no other, split, and try it on a tensor "
                    "that you can read"),
+        Wrong(name="the first target dropped", recognise=_feeds(lambda targets: targets[:, :-1]),
+              answer=_rewritten("inputs = F.pad(targets[:, :-1], (1, 0), value=1)",
+                                "inputs, targets, real = targets[:, :-1], targets[:, 1:], real[:, 1:]"),
+              hint="every target has to be predicted, the first one too: what does the model read before it?"),
+        Wrong(name="no mark of the beginning", recognise=_feeds(lambda targets: F.pad(targets[:, :-1], (1, 0))),
+              answer=_rewritten("value=1", "value=0"),
+              hint="shifted, and the first input is not the one that the docstring names"),
+        Wrong(name="hidden scores are 0", recognise=_weighs("polarity", lambda w: (w > 1e-9).all()),
+              answer=_rewritten('float("-inf")', "0.0"),
+              hint="hidden keys still get weight: which score becomes a weight of 0 in a softmax?"),
+        Wrong(name="mask after the softmax",
+              recognise=_weighs("axis", lambda w: (w.sum(dim=-2) - 1).abs().max() > 1e-3),
+              answer=build(source().replace('scores = scores.masked_fill(~mask, float("-inf"))\n', "\n")
+                           .replace("weights = scores.softmax(dim=-1)", "weights = scores.softmax(dim=-1) * mask")),
+              hint="the weights that are left sum to less than 1: hidden keys took their share before they were "
+                   "hidden"),
         *(Wrong(name=name, answer=variant(name), recognise=_first(name), hint=HINTS[name]) for name in NAMES),
     ),
     notice="None of the eight raised an error. That is why one looks for them by properties, each of which must hold "
