@@ -37,8 +37,8 @@ STATEMENTS = (
         read="06_many_heads",
     ),
     Statement(
-        text="If all entries of $q$ and $k$ are independent, with mean 0 and variance 1, then $q \\cdot k$ has "
-        "variance $d_k$, whatever their distribution.",
+        text="If all $d_k$ entries of $q$ and all of $k$ are independent, with mean 0 and variance 1, then $q \\cdot "
+        "k$ has variance $d_k$, whatever their distribution.",
         verdict="t",
         hint="each product of two entries has mean 0 and variance 1: which rule adds up the variances?",
         why="Each $q_i k_i$ has mean 0 and variance $1 \\cdot 1$; uncorrelated terms add their variances.",

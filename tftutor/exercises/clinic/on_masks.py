@@ -52,7 +52,7 @@ STATEMENTS = (
         read="11_teacher_forcing",
     ),
     Statement(
-        text="In a causal decoder in evaluation mode, with layer norm and with positions counted from the left, "
+        text="In a dense causal decoder in evaluation mode, with layer norm and with positions counted from the left, "
         "padding *behind* a text changes the logits at its real tokens unless a padding mask hides it.",
         verdict="f",
         hint="padding on the right stands after every real token. Who is allowed to look there?",

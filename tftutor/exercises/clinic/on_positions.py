@@ -6,8 +6,8 @@ from tftutor.exercises.clinic.judge import Statement, judging
 
 STATEMENTS = (
     Statement(
-        text="Without mask and positions, reordering the input tokens of self-attention reorders its output vectors in "
-        "the same way and changes nothing else, except by rounding.",
+        text="In evaluation mode, without mask and positions, reordering the input tokens of self-attention reorders "
+        "its output vectors in the same way and changes nothing else, except by rounding.",
         verdict="t",
         hint="this is equivariance, not invariance: write the softmax of one row as a sum over a set of keys",
         why="Each output is a sum over the *set* of keys and values; its own place does not occur in it.",
