@@ -286,7 +286,8 @@ def test_single_tasks_differ_from_the_mixture_in_their_tasks_alone():
 def test_first_weights_are_those_of_t5():
     torch.manual_seed(0)
     ours = words_t5_config()
-    model = build_model(dataclasses.replace(ours, embed_scale=False, output_scale=128**-0.5))
+    theirs = dataclasses.replace(ours.with_block(scale=1.0), embed_scale=False, output_scale=128**-0.5)
+    model = build_model(theirs)
     assert float(model.tgt_embed.tokens.weight.detach().std()) == pytest.approx(1, rel=0.05)
     assert model.tgt_embed.tokens.weight is model.src_embed.tokens.weight is model.generator.proj.weight
     attention = model.encoder[0].attn
@@ -298,6 +299,9 @@ def test_first_weights_are_those_of_t5():
     same.load_state_dict(model.state_dict())
     with torch.no_grad():
         same.tgt_embed.tokens.weight.div_(128**0.5)
+        for module in same.modules():
+            if hasattr(module, "q_proj"):
+                module.q_proj.weight.mul_(32**0.5)
     rows = text_rows(["pronounce: school"])[0]
     assert torch.allclose(same(rows, rows), model(rows, rows), atol=1e-4)
 
