@@ -68,7 +68,9 @@ STATEMENTS = (
         why="They do if all keys are equally long. Otherwise a long key can win by its length alone.",
         code="q, keys = torch.tensor([1.0, 0.0]), torch.tensor([[1.0, 0.0], [5.0, 9.0]])\n"
         "units = F.normalize(keys, dim=1)\n"
-        "assert (units @ q).argmax() == 0 != (keys @ q).argmax()",
+        "assert (units @ q).argmax() == 0 != (keys @ q).argmax()  # [5, 9] is long\n"
+        "dots, cosines = units @ q, F.cosine_similarity(units, q[None])\n"
+        "assert torch.equal(dots.argsort(), cosines.argsort())  # equally long",
         read="04_scores_and_scaling",
     ),
     Statement(

@@ -76,9 +76,9 @@ STATEMENTS = (
         verdict="t",
         hint="sin(a + b) and cos(a + b) can be written with sin a, cos a and numbers that depend on b only",
         why="It is block-diagonal, with a rotation by $k\\omega_i$ for each pair of features.",
-        code="p = sinusoids(torch.arange(300), 16).double()\n"
-        "matrix = torch.linalg.lstsq(p[:100], p[17:117]).solution\n"
-        "assert (p[100:283] @ matrix - p[117:300]).abs().max() < 1e-3",
+        code="p = sinusoids(torch.arange(30_000), 16)  # more than one longest wave\n"
+        "matrix = torch.linalg.lstsq(p[:20_000], p[17:20_017]).solution\n"
+        "assert (p[20_000:29_000] @ matrix - p[20_017:29_017]).abs().max() < 1e-8",
         read="07_positions",
     ),
     Statement(
