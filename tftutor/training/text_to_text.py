@@ -68,7 +68,8 @@ EACH = 2000  # batches of each task
 WORDS_T5_RECIPES = {
     recipe.name: recipe
     for recipe in (
-        _recipe("words-t5", f"six tasks told apart by a prefix, 0.9 M parameters, about 11 minutes of one core", TASKS, EACH),
+        _recipe("words-t5", "six tasks told apart by a prefix, 0.9 M parameters, about 11 minutes of one core", TASKS,
+                EACH),
         *(_recipe(f"words-{task}", f"the same model on one task: {task}, {EACH} batches", (task,), EACH)
           for task in TASKS),
         _recipe("words-pronounce-long", f"the same model on one task: pronounce, {len(TASKS) * EACH} batches",
