@@ -60,8 +60,7 @@ class GPT(nn.Module):
             tokens: ids.
             valid: (B, T) bool, True = a real token; None: all are.
             prefix: (B,) int64: so many first real tokens of each row see each other in both directions; None: none do.
-                Schemes of positions differ in what they know of what stands ahead: T5's bias here tells it apart not at
-                all.
+                T5's bias is built for causal stacks here: to it, all keys ahead stand at distance 0.
         """
         return self.step(tokens, None, valid=valid, prefix=prefix)
 

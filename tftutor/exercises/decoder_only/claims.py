@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tftutor.exercises.exercise import Exercise, Mismatch, Property, Trial, Wrong, is_option
-from tftutor.exercises.values import Trouble, read_choice, read_letters, show
+from tftutor.exercises.values import Trouble, read_choice, read_letters, read_number, show
 
 EVIDENCE_ANSWER = "noeonee"
 
@@ -13,7 +13,7 @@ _ITEM_HINTS = (
     ("a", "n", "an encoder-decoder writes token by token as well: what would this tell apart?"),
     ("b", "o", "who says what is simple? No measurement is named, and none would settle it"),
     ("c", "e", "several architectures, the same data, the same compute, one number at the end: what is that?"),
-    ("d", "o", "many people do it: that may have reasons, and none is given here"),
+    ("d", "o", "who says what is right for all? It may have reasons, and none is given here"),
     ("e", "n", "one model of one family did it: what would have to be tried before the family gets the credit?"),
     ("f", "e", "anybody can repeat this in a minute, with a control: what is that?"),
     ("g", "e", "a comparison at equal cost, and a score: it may be old or small, but what is it?"),
@@ -87,10 +87,14 @@ PREDICT_CACHE = Exercise(
 
 
 def _read_count(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+    try:
+        number = read_number(value)
+    except Trouble:
+        number = -1.0
+    if isinstance(value, bool) or number < 0 or number != int(number):
         raise Trouble("is no length", "how many first tokens see each other: a whole number", expected="a whole number",
                       got=show(value))  # fmt: skip
-    return value
+    return int(number)
 
 
 def _leaks(trial: Trial) -> Mismatch | None:

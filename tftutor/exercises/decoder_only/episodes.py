@@ -27,10 +27,11 @@ def build_prompt(code: Tensor, plain: Tensor) -> Tensor:
 
 def _prompt_cases(generator: torch.Generator) -> list[Case]:
     cases = []
-    for rows, n_symbols, n in ((2, 4, 3), (3, 5, 6), (4, 7, 9)):
+    for unseen, (rows, n_symbols, n) in enumerate(((2, 4, 3), (3, 5, 6), (4, 7, 9)), start=1):
         code = torch.rand(rows, n_symbols, generator=generator).argsort(dim=1)
         code[0] = torch.arange(n_symbols).roll(1)  # no code that undoes itself
-        cases.append(named_case(code=code, plain=torch.randint(0, n_symbols, (rows, n), generator=generator)))
+        plain = torch.randint(0, n_symbols - unseen, (rows, n), generator=generator)  # the highest symbols stay away
+        cases.append(named_case(code=code, plain=plain))
     return cases
 
 
@@ -127,6 +128,23 @@ BUILD_PROMPT = Exercise(
                 lambda c, x: _pairs(x, _coded(c, x) - c.shape[1])[:, :-1]),
         _prompt("the first left out", "the first plain symbol is missing, the last answer is told: cut the other end",
                 lambda c, x: _pairs(x, _coded(c, x) + c.shape[1])[:, 1:]),
+        _prompt("shifted by what was seen", "N is the width of `code`; a batch need not hold the largest plain symbol",
+                lambda c, x: _pairs(x, _coded(c, x) + x.max() + 1)[:, :-1]),
+        _prompt("shifted by 8", "8 is the number of symbols in the chapter; here N is the width of `code`",
+                lambda c, x: _pairs(x, _coded(c, x) + 8)[:, :-1]),
+        _prompt("shifted by rows", "you add the number of rows; N is the number of symbols, the width of `code`",
+                lambda c, x: _pairs(x, _coded(c, x) + len(c))[:, :-1]),
+        _prompt("one pair late", "each cipher symbol stands behind the next plain symbol, one pair too late",
+                lambda c, x: _pairs(x, _coded(c, x).roll(1, dims=1) + c.shape[1])[:, :-1]),
+        _prompt("the code by place", "you read the code at the place of a pair; it is read at the plain symbol",
+                lambda c, x: _pairs(x, c[:, torch.arange(x.shape[1]) % c.shape[1]] + c.shape[1])[:, :-1]),
+        _prompt("the answer blanked", "the answer is hidden behind a 0, which is a plain symbol: leave its place out",
+                lambda c, x: torch.nn.functional.pad(build_prompt(c, x), (0, 1))),
+        _prompt("coded twice", "the code is applied twice: symbol i becomes code[i]",
+                lambda c, x: _pairs(x, _coded(c, _coded(c, x)) + c.shape[1])[:, :-1]),
+        _prompt("the whole code told", "you show every pair of the code; the examples are the symbols of `plain`, in "
+                "their order", lambda c, x: torch.cat(
+                    [_pairs(torch.arange(c.shape[1]).expand_as(c), c + c.shape[1]), x[:, -1:]], 1)),
     ),
     notice="Nothing in this prompt says what to do with it; the examples are the instruction.",
 )  # fmt: skip
@@ -249,6 +267,28 @@ SHOWN_ACCURACY = Exercise(
                "needed", lambda t, p: shown_accuracy(t, p) - 1 / 8),
         _score("twice before", "once is enough: a symbol counts from its second occurrence on",
                lambda t, p: float(_right(t, p)[(t[:, ::2, None] == t[:, None, ::2]).tril(-1).sum(2) >= 2].mean())),
+        _score("guesses already shown", "you ask whether the guessed cipher symbol was shown; what counts is whether "
+               "the plain symbol of the question was", lambda t, p: float(_right(t, p)[
+                   (p[:, :, None] == t[:, None, 1::2]).tril(-1).any(2)].mean())),
+        _score("divided by all but the first", "the right ones among the shown are counted; divide by how many were "
+               "shown, not by all places after the first",
+               lambda t, p: float((_right(t, p) * _shown(t))[:, 1:].mean())),
+        _score("divided by the new ones", "the right ones among the shown are divided by the number of new ones",
+               lambda t, p: float((_right(t, p) * _shown(t)).sum() / (~_shown(t)).sum())),
+        _score("of the right ones", "that says how many of the right answers could be known; divide by how many of all "
+               "answers could be", lambda t, p: float((_right(t, p) * _shown(t)).sum() / _right(t, p).sum())),
+        _score("how many could be known", "that is the share of answers that could be known: are they right?",
+               lambda t, p: float(_shown(t).double().mean())),
+        _score("two blocks", "you take the first half of a row for plain symbols; plain and cipher alternate",
+               lambda t, p: float((p == t[:, p.shape[1]:])[
+                   (t[:, : p.shape[1], None] == t[:, None, : p.shape[1]]).tril(-1).any(2)].double().mean())),
+        _score("last occurrences", "of each symbol only the last occurrence is scored: all but the first count",
+               lambda t, p: float(_right(t, p)[
+                   _shown(t) & ~(t[:, ::2, None] == t[:, None, ::2]).triu(1).any(2)].mean())),
+        _score("rows without an error", "you count rows in which all that could be known is right: count answers",
+               lambda t, p: float(((_right(t, p) == 1) | ~_shown(t)).all(1).double().mean())),
+        _score("the second half", "the second half of each row is scored: a late symbol can be new, an early one shown",
+               lambda t, p: float(_right(t, p)[:, p.shape[1] // 2:].mean())),
     ),
     notice="With 8 symbols a guess is right in one case of eight, and in one of one when seven of them are shown.",
 )  # fmt: skip

@@ -169,6 +169,20 @@ INDUCTION_SCORES = Exercise(
                "count", lambda w, y: (w * _pieces(y)[1][:, None]).sum(-1)[:, :, -1].mean(0)),
         _wrong("the best score", "the best score alone: those of all heads are asked for",
                lambda w, y: induction_scores(w, y).max() * torch.ones(1)),
+        _wrong("divided by the marks", "the sum is right; it is divided by the number of marked keys, not of queries "
+               "that ask", lambda w, y: (w * _pieces(y)[1][:, None]).sum(dim=(0, 2, 3)) / _pieces(y)[1].sum()),
+        _wrong("divided by rows", "the sum is right; it is divided by the number of rows: how many queries ask?",
+               lambda w, y: (w * _pieces(y)[1][:, None]).sum(dim=(0, 2, 3)) / len(y)),
+        _wrong("not its own place", "of a doubled token the second stands right after the first: that key is the "
+               "query's own place, and counts too", lambda w, y: _score(
+                   w, _pieces(y)[1] & ~torch.eye(y.shape[1], dtype=torch.bool), _pieces(y)[2])),
+        _wrong("the token before it", "you compare the tokens before query and key; it is the query's own token that "
+               "stood right before the key", lambda w, y: _score(
+                   w, torch.nn.functional.pad(_pieces(y)[0][:, :-1, :-1], (1, 0, 1, 0)), _pieces(y)[2])),
+        _wrong("the best query", "the best query of each head alone: the mean over queries is asked for",
+               lambda w, y: (w * _pieces(y)[1][:, None]).sum(-1).amax(dim=(0, 2))),
+        _wrong("per cent", "weights are shares from 0 to 1, and so is the score: not per cent",
+               lambda w, y: 100 * induction_scores(w, y)),
         _wrong("a median", "the middle one of the scores: the mean over queries is asked for",
                lambda w, y: (w * _pieces(y)[1][:, None]).sum(-1).transpose(1, 2)[_pieces(y)[2]].quantile(0.5, 0)),
     ),

@@ -125,6 +125,17 @@ PREFIX_LM_MASK = Exercise(
                lambda p, n: (torch.arange(n) >= n - p[:, None, None]) | _causal(p, n)),
         _wrong("rows of the prompt", "you open whole rows, so tokens of the prompt see everything and the others "
                "nothing; open columns", lambda p, n: _keys(p, n).mT.expand(-1, n, n)),
+        _wrong("the prompt to itself alone", "tokens of the target see nothing at all in your mask: what do they see "
+               "in a causal one?", lambda p, n: _keys(p, n) & _keys(p, n).mT),
+        _wrong("the prompt and itself", "a token of the target sees itself alone; it is written from the prompt and "
+               "from the target before it",
+               lambda p, n: (_keys(p, n) & _keys(p, n).mT) | torch.eye(n, dtype=torch.bool)),
+        _wrong("the last row's prompt", "all rows get the prompt of the last one, but prompts differ in length",
+               lambda p, n: prefix_lm_mask(p[-1:].expand(len(p)), n)),
+        _wrong("parts swapped", "it is the target that is read in both directions in your mask, and the prompt that is "
+               "causal", lambda p, n: _causal(p, n) | (~_keys(p, n) & ~_keys(p, n).mT)),
+        _wrong("nobody itself", "no token sees itself in your mask; it stands at its own place, which is not ahead",
+               lambda p, n: prefix_lm_mask(p, n) & ~torch.eye(n, dtype=torch.bool)),
     ),
     notice="With a prefix of 0 or 1 this is the causal mask, and with a prefix of T it is BERT's.",
 )  # fmt: skip

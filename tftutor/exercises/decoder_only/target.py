@@ -61,6 +61,11 @@ def _row_means(z: Tensor, y: Tensor, p: Tensor) -> Tensor:
     return ((each * asked).sum(1) / asked.sum(1)).mean()
 
 
+def _marks_unshifted(z: Tensor, y: Tensor, p: Tensor) -> Tensor:
+    each = F.cross_entropy(z.mT, y.roll(-1, dims=1), reduction="none")
+    return _mean(each, (torch.arange(y.shape[1]) > p[:, None]) & (y != _PAD))
+
+
 def _prompt_ignored(trial: Trial) -> Mismatch | None:
     logits, tokens, prompt = trial.args
     before = torch.arange(tokens.shape[1]) < prompt[:, None]
@@ -165,6 +170,22 @@ TARGET_LOSS = Exercise(
               lambda z, y, p: (z[:, :-1].argmax(-1) == y[:, 1:])[_asked(y, p)].double().mean()),
         _loss("a median", "the middle one of the losses: the mean is asked for",
               lambda z, y, p: _each(z, y)[_asked(y, p)].quantile(0.5)),
+        _loss("everything, padding too", "every place is asked for, prompt and padding too: which answers belong to "
+              "the target?", lambda z, y, p: _each(z, y).mean()),
+        _loss("everything, no shift", "every token is asked for at its own place, where it has just been read: shift, "
+              "then keep the target alone", lambda z, y, p: F.cross_entropy(z.mT, y, ignore_index=_PAD)),
+        _loss("everything, no shift, padding too", "nothing is shifted and nothing left out: which token do the logits "
+              "of a place answer for, and which of these belong to the target?",
+              lambda z, y, p: F.cross_entropy(z.mT, y)),
+        _loss("the shortest prompt", "all rows are cut after the shortest prompt, so longer prompts are asked for in "
+              "part", lambda z, y, p: _mean(_each(z, y), _asked(y, p.min().expand(len(p))))),
+        _loss("reshaped", "reshape cuts places and vocabulary up anew; cross_entropy wants the axis of the vocabulary "
+              "second, so transpose", lambda z, y, p: _mean(F.cross_entropy(
+                  z[:, :-1].reshape(len(y), z.shape[2], -1), y[:, 1:], reduction="none"), _asked(y, p))),
+        _loss("mask not shifted", "the answers are shifted, and the marks of what counts are not: the first target "
+              "token is lost and the place behind the end is asked", _marks_unshifted),
+        _loss("log of the mean", "you average probabilities and take the logarithm of that; take it of each, then "
+              "average", lambda z, y, p: -_each(z, y)[_asked(y, p)].neg().exp().mean().log()),
     ),
     notice="In our dictionary that is half of the tokens; the chapter measures whether the other half helps.",
 )  # fmt: skip
