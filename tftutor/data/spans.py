@@ -33,16 +33,18 @@ def corrupt_spans(symbols: Sequence[str], hidden: Sequence[bool]) -> Gapped:
     Source: Raffel et al. 2020, section 3.1.4 and figure 2.
     """
     if len(symbols) != len(hidden):
-        raise ValueError(f"hidden: expected one for each of {len(symbols)} symbols, got {len(hidden)}")
+        lengths = f"{len(symbols)} symbols, got {len(hidden)}"
+        raise ValueError(f"hidden: expected one for each of {lengths}")
     inputs, targets, used = [], [], 0
-    runs = groupby(zip(symbols, hidden, strict=True), key=lambda pair: bool(pair[1]))
-    for is_hidden, pairs in runs:
-        run = [symbol for symbol, _ in pairs]
+    pairs = zip(symbols, map(bool, hidden), strict=True)
+    for is_hidden, pairs_of_run in groupby(pairs, key=lambda pair: pair[1]):
+        run = [symbol for symbol, _ in pairs_of_run]
         if not is_hidden:
             inputs += run
             continue
         if used + 1 >= len(SENTINELS):
-            raise ValueError(f"hidden: expected at most {len(SENTINELS) - 1} spans, got more")
+            most = len(SENTINELS) - 1
+            raise ValueError(f"hidden: expected at most {most} spans, got more")
         inputs.append(SENTINELS[used])
         targets += [SENTINELS[used], *run]
         used += 1
