@@ -117,6 +117,22 @@ def _nested(inputs: list[str], targets: list[str]) -> list[object]:
     return [restore_spans([symbol], targets) if is_sentinel(symbol) else symbol for symbol in inputs]
 
 
+def _rest(inputs: list[str], targets: list[str]) -> list[str]:
+    """All that follows a sentinel, sentinels included."""
+    return [s for x in inputs for s in (targets[targets.index(x) + 1 :] if is_sentinel(x) else [x])]
+
+
+def _up_to_next_number(inputs: list[str], targets: list[str]) -> list[str]:
+    out: list[str] = []
+    for symbol in inputs:
+        if is_sentinel(symbol):
+            end = targets.index(f"<{int(symbol[1:-1]) + 1}>")
+            out += targets[targets.index(symbol) + 1 : end]
+        else:
+            out.append(symbol)
+    return out
+
+
 RESTORE = Exercise(
     id="t5/restore-spans",
     title="And back",
@@ -159,6 +175,20 @@ RESTORE = Exercise(
               hint="the sentinels are gone, and nothing has taken their place"),
         Wrong(name="targets only", answer=lambda inputs, targets: [s for s in targets if not is_sentinel(s)],
               hint="only the missing parts come out: the visible text is in the inputs"),
+        Wrong(name="all that follows", answer=_rest,
+              hint="a span ends where the next sentinel begins; yours runs on to the end of the targets"),
+        Wrong(name="up to the next number", answer=_up_to_next_number,
+              hint="you cut at the next number; when the spans stand in another order, that sentinel is elsewhere"),
+        Wrong(name="exactly one symbol", answer=lambda inputs, targets: [
+                  targets[targets.index(x) + 1] if is_sentinel(x) else x for x in inputs],
+              hint="you take the one entry behind each sentinel: a span may be longer, or empty"),
+        Wrong(name="restored and appended", answer=lambda inputs, targets: [
+                  *restore_spans(inputs, targets), *(s for s in targets if not is_sentinel(s))],
+              hint="the gaps are filled, and then the spans come once more at the end"),
+        Wrong(name="whole text reversed", answer=_then(lambda text: text[::-1]),
+              hint="the text is complete but runs backwards: in which order do you collect it?"),
+        Wrong(name="sorted", answer=_then(sorted),
+              hint="the right symbols in alphabetical order: keep the order of the inputs"),
         Wrong(name="a set of spans", answer=lambda inputs, targets: [
                   s for x in inputs for s in (sorted(set(restore_spans([x], targets))) if is_sentinel(x) else [x])],
               hint="within a span the order counts, and a symbol may occur twice: keep a list"),

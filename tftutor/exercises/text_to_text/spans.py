@@ -167,6 +167,28 @@ def _last_run_lost(symbols: list[str], hidden: list[bool]) -> Any:
     return corrupt_spans(symbols[:cut], hidden[:cut])
 
 
+def _one_for_each(symbols: list[str], hidden: list[bool]) -> Any:
+    """In the inputs the sentinel of a run stands once for each of its symbols."""
+    inputs, used = [], -1
+    for i, symbol in enumerate(symbols):
+        if hidden[i] and (i == 0 or not hidden[i - 1]):
+            used += 1
+        inputs.append(f"<{used}>" if hidden[i] else symbol)
+    return inputs, corrupt_spans(symbols, hidden)[1]
+
+
+def _sentinel_behind(symbols: list[str], hidden: list[bool]) -> Any:
+    inputs, targets = corrupt_spans(symbols, hidden)
+    out: list[str] = []
+    for symbol in targets[1:]:
+        out.append(f"<{int(symbol[1:-1]) - 1}>" if is_sentinel(symbol) else symbol)
+    return inputs, out
+
+
+def _renamed(symbol: str) -> str:
+    return symbol.replace("<", "<extra_id_") if is_sentinel(symbol) else symbol
+
+
 CORRUPT_SPANS = Exercise(
     id="t5/corrupt-spans",
     title="Replace spans by sentinels",
@@ -219,6 +241,18 @@ CORRUPT_SPANS = Exercise(
               hint="without any gap the targets are not empty: the closing sentinel is always there"),
         Wrong(name="final sentinel in the inputs", answer=_then(lambda i, t: ([*i, t[-1]], t)),
               hint="the closing sentinel belongs to the targets alone; in the inputs it marks no gap"),
+        Wrong(name="closed by the first", answer=_then(lambda i, t: (i, [*t[:-1], "<0>"])),
+              hint="the targets close with <0>, which stood for the first gap: which number comes next?"),
+        Wrong(name="an end mark too", answer=_then(lambda i, t: (i, [*t, "</s>"])),
+              hint="there is one symbol too many behind the closing sentinel: ends of sequences are added elsewhere"),
+        Wrong(name="closing sentinel first", answer=_then(lambda i, t: (i, [t[-1], *t[:-1]])),
+              hint="the closing sentinel stands in front of the targets; it belongs at their end"),
+        Wrong(name="sentinel behind its run", answer=_sentinel_behind,
+              hint="in the targets a sentinel comes before the run it announces; yours come behind"),
+        Wrong(name="a run of sentinels", answer=_one_for_each,
+              hint="the inputs show how long each run was: one sentinel stands for the whole run, once"),
+        Wrong(name="other names", answer=_then(lambda i, t: (list(map(_renamed, i)), list(map(_renamed, t)))),
+              hint="those are the names of sentinels in T5's published vocabulary; here they are <0>, <1>, ..."),
         Wrong(name="mask for sentinels", answer=_then(lambda i, t: (["?" if is_sentinel(s) else s for s in i], t)),
               hint="the gaps carry no numbers: the inputs need the sentinels <0>, <1>, ..."),
     ),
