@@ -11,12 +11,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tftutor.cli.common import load_speller
 from tftutor.data.spans import SENTINELS, corrupt_spans, random_spans, restore_spans
 from tftutor.data.stress import Facts, Lexicon, count_syllables, rhyme_part, stressed_syllable
 from tftutor.data.text_to_text import LONGEST, TEXT, TextError, kind_of, prompt, text_rows, to_symbols, to_text
 from tftutor.data.word_tasks import TASKS, Question, Questions, filled, is_right, one_gap, sampled
 from tftutor.prompting import answer, answers
-from tftutor.serialization import build_model
+from tftutor.serialization import build_model, load
 from tftutor.training.text_to_text import (
     WORDS_T5_RECIPES,
     TextToTextTask,
@@ -309,3 +310,12 @@ def test_first_weights_are_those_of_t5():
 def test_prompts_are_prefix_colon_space():
     assert prompt("spell", "K AE T") == "spell: K AE T"
     assert encode([Question("ab", "1", "ab")])[0] == (tuple(TEXT.encode("ab")), tuple(TEXT.encode("1")))
+
+
+def test_the_shipped_model_follows_its_prefixes_and_is_no_speller():
+    model, card = load("words-t5")
+    assert card["recipe"]["batches"] == WORDS_T5_RECIPES["words-t5"].batches
+    asked = [prompt(task, "water") for task in ("pronounce", "syllables", "stress", "rhyme")]
+    assert [kind_of(text) for text in answers(model, asked)] == ["phonemes", "number", "number", "letters"]
+    with pytest.raises(ValueError, match="pronounces words, got 'words-t5'"):
+        load_speller("words-t5")
