@@ -55,8 +55,8 @@ def load_checkpoint(name: str, *kinds: str) -> tuple[Any, dict[str, Any]]:
 def load_speller(name: str) -> tuple[Any, dict[str, Any]]:
     """A checkpoint that pronounces: of two vocabularies, or of letters and phonemes in one sequence."""
     model, card = load_checkpoint(name, *SPELLERS, "GPT")
-    if not {"spoken", "target"} & set(card["vocabularies"]):
-        what = "a language model" if type(model).__name__ == "GPT" else "a model"
-        raise ValueError(f"model: expected a checkpoint that pronounces words, got {name!r}, {what} of "
-                         f"{', '.join(card['vocabularies'])}")  # fmt: skip
+    known = card.get("vocabularies", {})
+    if "text" in known or (type(model).__name__ == "GPT" and "spoken" not in known):
+        raise ValueError(f"model: expected a checkpoint that pronounces words, got {name!r}, a language model of "
+                         f"{', '.join(known)}")  # fmt: skip
     return model, card
