@@ -20,7 +20,8 @@ from tftutor.exercises import find_exercise
 from tftutor.exercises.clinic import capstone
 from tftutor.exercises.clinic.judge import Statement
 from tftutor.exercises.clinic.patient import BUGS, NAMES, Transformer, source, variant
-from tftutor.exercises.clinic.repair import HINTS, REPAIR, SENTENCES, TESTS, failing
+from tftutor.exercises.clinic.probes import TESTS, failing
+from tftutor.exercises.clinic.repair import HINTS, REPAIR, SENTENCES
 from tftutor.exercises.engine import examine
 from tftutor.models import GPT
 from tftutor.training.small import small_config

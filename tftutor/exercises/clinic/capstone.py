@@ -185,6 +185,10 @@ def _read_report(value: Any) -> dict[str, Any]:
     if not isinstance(value["model"], nn.Module):
         raise Trouble("holds no model", "put the trained module itself under 'model'", expected="an nn.Module",
                       got=show(value["model"]))  # fmt: skip
+    absent = [name for name in ("step", "new_state") if not callable(getattr(value["model"], name, None))]
+    if absent:
+        raise Trouble("holds a model that cannot read in steps", "give it the methods that the docstring of capstone "
+                      "names", expected="forward, step, new_state", got=f"no {', '.join(absent)}")  # fmt: skip
     try:
         low, high = value["interval"]
         numbers = {key: _number(value[key]) for key in ("loss", "bigram", "parameters")}

@@ -6,8 +6,8 @@ from tftutor.exercises.clinic.judge import Statement, judging
 
 STATEMENTS = (
     Statement(
-        text="With $W_Q = W_K$, without biases, and with nothing added to the scores or rotated, token 1 can score "
-        "token 2 higher than token 2 scores token 1.",
+        text="In self-attention with $W_Q = W_K$, whose scores are just the dot products of $xW_Q$ and $xW_K$ (no "
+        "biases, nothing added, rotated or normalised), token 1 can score token 2 higher than token 2 scores token 1.",
         verdict="f",
         hint="one score is x1 W W' x2', the other x2 W W' x1'. What does transposing do to a single number?",
         why="$x_1 W W^\\top x_2^\\top$ is a number, so it equals its transpose: the table of scores is symmetric.",
@@ -15,8 +15,9 @@ STATEMENTS = (
         read="03_queries_keys_values",
     ),
     Statement(
-        text="In a head without biases and without rotary positions, replacing $W_Q$ by $W_Q A$ and $W_K$ by "
-        "$W_K A^{-\\top}$, with any invertible $A$, changes no attention weight except by rounding.",
+        text="In a head whose scores are just the dot products of $xW_Q$ and $xW_K$ (no biases, nothing rotated or "
+        "normalised), replacing $W_Q$ by $W_Q A$ and $W_K$ by $W_K A^{-\\top}$, with any invertible $A$, changes no "
+        "attention weight except by rounding.",
         verdict="t",
         hint="write down the product of the new query and the new key, and look at what stands in the middle",
         why="The scores are $x W_Q A A^{-1} W_K^\\top x^\\top$: $A$ cancels. Only the product $W_Q W_K^\\top$ counts.",
@@ -74,8 +75,8 @@ STATEMENTS = (
         read="04_scores_and_scaling",
     ),
     Statement(
-        text="In `torch.nn.MultiheadAttention` with 8 heads, the first head reads only the first eighth of the "
-        "features of its input.",
+        text="In `torch.nn.MultiheadAttention` with 8 heads, the first head is handed only the first eighth of "
+        "the features of the input.",
         verdict="f",
         hint="what is cut into 8 parts: the input, or what the projection makes of it?",
         why="Every head projects the whole vector; the reshape comes after the projection.",
@@ -88,8 +89,8 @@ STATEMENTS = (
         read="06_many_heads",
     ),
     Statement(
-        text="If keys and values come from one matrix, $W_K = W_V$, attention cannot put its weight on the right token "
-        "and hand over what stands there.",
+        text="There is no attention layer with $W_K = W_V$ that puts its weight on the right token and hands over what "
+        "stands there.",
         verdict="f",
         hint="take three one-hot tokens and K = V = x: which matrix sends each query to its neighbour?",
         why="Three tokens that each want the next one: $W_Q$ does the turning, and keys may well be the values.",

@@ -6,7 +6,7 @@ from tftutor.exercises.clinic.judge import Statement, judging
 
 STATEMENTS = (
     Statement(
-        text="Under a causal mask the first token may attend to nothing, because it has no past.",
+        text="Under the usual causal mask the first token may attend to nothing, because it has no past.",
         verdict="f",
         hint="look at the diagonal of the mask: may a token see itself?",
         why="It may attend to itself. An empty row would be 0/0 in the softmax.",
@@ -53,7 +53,8 @@ STATEMENTS = (
     ),
     Statement(
         text="In a dense causal decoder in evaluation mode, with layer norm and with positions counted from the left, "
-        "padding *behind* a text changes the logits at its real tokens unless a padding mask hides it.",
+        "padding *behind* a text changes the logits at its real tokens by more than rounding, unless a padding mask "
+        "hides it.",
         verdict="f",
         hint="padding on the right stands after every real token. Who is allowed to look there?",
         why="For the real tokens the padding lies in the future, which the causal mask hides anyway.",

@@ -60,8 +60,8 @@ STATEMENTS = (
         read="15_longer_than_training",
     ),
     Statement(
-        text="A RoPE model trained on texts of 64 tokens meets nothing new in a text of 512, because its scores depend "
-        "on distances only.",
+        text="A RoPE model with full attention, trained on texts of 64 tokens, meets nothing new in a text of 512, "
+        "because its scores depend on distances only.",
         verdict="f",
         hint="which distances occur in a text of 512, and which of them occurred in training?",
         why="Distances from 64 to 511 are new, and with them angles: most pairs had not completed a turn.",

@@ -112,8 +112,8 @@ BREAK_IMPORTANCE = Exercise(
               recognise=_looks(lambda w, v: (v - v[0]).abs().max() < 1e-9),
               hint="then no token matters, the one with the smallest weight included"),
         Wrong(name="equal weights", answer=([1 / 3, 1 / 3, 1 / 3], [[0.0, 0.0], [1.0, 0.0], [-1.0, 0.0]]),
-              recognise=_looks(lambda w, v: w.max() - w.min() < 1e-3),
-              hint="all weights are alike here: which one would be called the most important?"),
+              recognise=_looks(lambda w, v: w.sort().values.diff()[-1] <= 0.05),
+              hint="no weight is clearly the largest here: which token would be called the most important?"),
         Wrong(name="a zero value that is not the mean", answer=([0.6, 0.3, 0.1], [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]),
               recognise=_looks(lambda w, v: v[w.argmax()].norm() < 1e-9 and _moves(w, v)[w.argmax()] >= 0.01),
               hint="a value of zero adds nothing, and yet its weight goes to the others when it is hidden: choose "

@@ -11,133 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tftutor.exercises.clinic.patient import NAMES, Transformer, build, source, variant
+from tftutor.exercises.clinic.probes import N_TOKENS, draw_ids, failing, fed_to, scaled_by, weights_of, why
 from tftutor.exercises.exercise import Exercise, Mismatch, Property, Trial, Wrong
 from tftutor.exercises.values import Trouble, show
 
 METHODS = ("split", "attend", "step", "forward", "loss")
-TOLERANCE = 1e-6  # everything is computed in float64
-N_TOKENS, N_HEADS = 11, 3
-
-
-def _made(answer: type[nn.Module], **right: Callable[..., Any]) -> nn.Module:
-    """A model of the learner's class with random weights, in float64; `right` replaces some of its methods."""
-    cls = type("Probe", (answer,), right) if right else answer
-    torch.manual_seed(0)
-    model = cls(N_TOKENS, 24, N_HEADS, 2, 32).double().eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.normal_(std=0.5)
-    return model
-
-
-def _draw(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-
-
-def _ids(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randint(3, N_TOKENS, shape, generator=torch.Generator().manual_seed(seed))
-
-
-def _far(a: Tensor, b: Tensor) -> bool:
-    """Whether two results differ in shape or anywhere in value; NaN differs from everything."""
-    return a.shape != b.shape or not bool(((a - b).abs() < TOLERANCE).all())
-
-
-def _split_fails(answer: type[nn.Module]) -> bool:
-    x = _draw(2, 5, 24)
-    return _far(_made(answer).split(x), Transformer.split(_made(Transformer), x))
-
-
-# A mask that shows and hides something in every row and every column, so that nothing is empty under either polarity
-# and along either axis. Queries 0 and 1 see keys 0 and 1 and not keys 2 and 3; queries 2 and 3 see keys 2 and 3.
-MASK = torch.tensor([[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 1], [0, 0, 1, 1]]).bool()
-
-
-def _weights(answer: type[nn.Module]) -> tuple[Tensor, Tensor]:
-    """Raw scores q k^T and the weights that `attend` makes of them, (B, H, 4, 4): values are the identity."""
-    q, k = _draw(2, N_HEADS, 4, 8), _draw(2, N_HEADS, 4, 8, seed=1)
-    values = torch.eye(4, dtype=torch.float64).expand(2, N_HEADS, 4, 4)
-    return q @ k.mT, _made(answer).attend(q, k, values, MASK)
-
-
-def _polarity_fails(answer: type[nn.Module]) -> bool:
-    return bool(((_weights(answer)[1] > 1e-9) != MASK).any())
-
-
-def _axis_fails(answer: type[nn.Module]) -> bool:
-    totals = _weights(answer)[1].sum(dim=-1)
-    return _far(totals, torch.ones_like(totals))
-
-
-def _scale_fails(answer: type[nn.Module]) -> bool:
-    # ln (w00 w11 / w01 w10) is free of what a softmax divides by, along rows as along columns. It is taken in the
-    # corner that is visible, under whichever polarity.
-    scores, weights = _weights(answer)
-
-    def odds(x: Tensor, keys: slice) -> Tensor:
-        corner = x[..., :2, keys]
-        return corner[..., 0, 0] + corner[..., 1, 1] - corner[..., 0, 1] - corner[..., 1, 0]
-
-    keys = slice(0, 2) if bool((weights[..., :2, :2] > 1e-9).all()) else slice(2, 4)
-    return _far(odds(weights.log(), keys), odds(scores, keys) / math.sqrt(8))
-
-
-def _positions_fail(answer: type[nn.Module]) -> bool:
-    model = _made(answer, split=Transformer.split, attend=Transformer.attend)
-    tokens = _ids(2, 7)
-    with torch.no_grad():
-        full = model.step(tokens)[0]
-        first, past = model.step(tokens[:, :4])
-        second, past = model.step(tokens[:, 4:6], past)
-        third, _ = model.step(tokens[:, 6:], past)
-    return _far(torch.cat([first, second, third], dim=1), full)
-
-
-def _heard(answer: type[nn.Module], targets: Tensor, real: Tensor, logits: Tensor) -> tuple[Tensor, list[Tensor]]:
-    """The loss that the learner's class computes when its model always says `logits`, and what the model was fed."""
-    fed: list[Tensor] = []
-
-    def step(self: nn.Module, tokens: Tensor, past: Any = None) -> tuple[Tensor, list]:
-        fed.append(tokens.clone())
-        return logits[:, : tokens.shape[1]], []
-
-    model = _made(answer, step=step, forward=lambda self, tokens: step(self, tokens)[0])
-    return model.loss(targets, real), fed
-
-
-def _shift_fails(answer: type[nn.Module]) -> bool:
-    targets = _ids(2, 6)
-    _, fed = _heard(answer, targets, torch.ones(2, 6, dtype=torch.bool), _draw(2, 6, N_TOKENS))
-    wanted = torch.cat([torch.ones(2, 1, dtype=torch.int64), targets[:, :-1]], dim=1)
-    return len(fed) != 1 or not torch.equal(fed[0], wanted)
-
-
-def _softmax_fails(answer: type[nn.Module]) -> bool:
-    # As a share of the loss of even logits, so that a sum in the place of a mean is not taken for this bug.
-    targets, logits, real = _ids(2, 6), 3 * _draw(2, 6, N_TOKENS), torch.ones(2, 6, dtype=torch.bool)
-    nats, even = (_heard(answer, targets, real, x)[0] for x in (logits, torch.zeros_like(logits)))
-    return _far(nats / even, F.cross_entropy(logits.transpose(1, 2), targets) / math.log(N_TOKENS))
-
-
-def _padding_fails(answer: type[nn.Module]) -> bool:
-    targets, logits, real = _ids(3, 6), _draw(3, 6, N_TOKENS), torch.ones(3, 6, dtype=torch.bool)
-    real[0, 4:], real[2, 1:] = False, False
-    padded = targets.masked_fill(~real, 0)
-    loss, _ = _heard(answer, padded, real, logits)
-    other, _ = _heard(answer, padded, real, logits + _draw(3, 6, N_TOKENS, seed=1) * ~real[..., None])
-    even, _ = _heard(answer, padded, real, torch.zeros_like(logits))
-    if _far(loss, other) or _far(even, torch.full_like(even, math.log(N_TOKENS))):
-        return True
-    # All real tokens in one row, where nothing is padded: the same sum, the same count.
-    alone, _ = _heard(answer, targets[real][None], torch.ones(1, int(real.sum()), dtype=torch.bool), logits[real][None])
-    return _far(loss, alone)
-
-
-TESTS: dict[str, Callable[[type[nn.Module]], bool]] = {
-    "split": _split_fails, "scale": _scale_fails, "polarity": _polarity_fails, "axis": _axis_fails,
-    "positions": _positions_fail, "shift": _shift_fails, "softmax": _softmax_fails, "padding": _padding_fails,
-}  # fmt: skip
-
 SENTENCES = {
     "split": "split gives each head its own features of every token",
     "scale": "scores are divided so that their spread does not depend on widths",
@@ -163,28 +41,6 @@ HINTS = {
 }
 
 
-def failing(answer: type[nn.Module]) -> list[str]:
-    """The names of the bugs whose property still fails."""
-    found = []
-    for name in NAMES:
-        try:
-            bad = TESTS[name](answer)
-        except Exception:  # a repair that does not run
-            bad = True
-        if bad:
-            found.append(name)
-    return found
-
-
-def _why(answer: type[nn.Module], name: str) -> str:
-    """The exception with which a property fails, if it does."""
-    try:
-        TESTS[name](answer)
-    except Exception as error:
-        return f" ({type(error).__name__}: {' '.join(str(error).split())[:90]})"
-    return ""
-
-
 def _read_class(value: Any) -> type[nn.Module]:
     if isinstance(value, nn.Module):
         raise Trouble("is a model, not its class", "hand in the class itself, without calling it",
@@ -203,7 +59,7 @@ def _all_hold(trial: Trial) -> Mismatch | None:
     found = failing(trial.output)
     if not found:
         return None
-    listed = "; ".join(f"{SENTENCES[name]}{_why(trial.output, name)}" for name in found)
+    listed = "; ".join(f"{SENTENCES[name]}{why(trial.output, name)}" for name in found)
     return Mismatch("all of 8 properties", f"{8 - len(found)} of 8. Still failing: {listed}")
 
 
@@ -214,7 +70,7 @@ def _is_the_reference(trial: Trial) -> Mismatch | None:
         mine.load_state_dict(right.state_dict())
     except RuntimeError:
         return Mismatch("the parameters of the original", "others, or others' names")
-    tokens, real = _ids(2, 9), torch.ones(2, 9, dtype=torch.bool)
+    tokens, real = draw_ids(2, 9), torch.ones(2, 9, dtype=torch.bool)
     real[1, 5:] = False
     with torch.no_grad():
         gap = (mine(tokens) - right(tokens)).abs().max() if mine(tokens).shape == right(tokens).shape else math.inf
@@ -228,16 +84,34 @@ def _feeds(make: Callable[[Tensor], Tensor]) -> Callable[[Any], bool]:
     """Whether the model is fed with `make(targets)`, and everything before the loss is right."""
 
     def recognise(answer: Any) -> bool:
-        found = failing(_read_class(answer))
-        _, fed = _heard(answer, _ids(2, 6), torch.ones(2, 6, dtype=torch.bool), _draw(2, 6, N_TOKENS))
-        return found[:1] == ["shift"] and torch.equal(fed[0], make(_ids(2, 6)))
+        fed, wanted = fed_to(_read_class(answer), draw_ids(2, 6)), make(draw_ids(2, 6))
+        return fed.dtype == wanted.dtype and torch.equal(fed, wanted) and failing(answer)[:1] == ["shift"]
 
     return recognise
 
 
+def _overwrites_targets(answer: Any) -> bool:
+    targets = draw_ids(2, 6)
+    fed_to(_read_class(answer), targets)
+    return not torch.equal(targets, draw_ids(2, 6)) and failing(answer)[:1] == ["softmax"]
+
+
 def _weighs(name: str, test: Callable[[Tensor], bool]) -> Callable[[Any], bool]:
     """Whether `name` is the first bug left, and the weights (B, H, 4, 4) are as `test` says."""
-    return lambda answer: failing(_read_class(answer))[:1] == [name] and bool(test(_weights(answer)[1]))
+    return lambda answer: bool(test(weights_of(_read_class(answer))[1])) and failing(answer)[:1] == [name]
+
+
+def _scales(factor: float) -> Callable[[Any], bool]:
+    return lambda answer: scaled_by(_read_class(answer), factor) and failing(answer)[:1] == ["scale"]
+
+
+def _shares_between_heads(answer: Any) -> bool:
+    totals = weights_of(_read_class(answer))[1].nan_to_num().sum(dim=1)
+    shared = bool(((totals - 1).abs() < 1e-6).logical_or(totals == 0).all())
+    return shared and failing(answer)[:1] == ["scale"]
+
+
+SHIFT = "inputs = F.pad(targets[:, :-1], (1, 0), value=1)"
 
 
 def _rewritten(right: str, wrong: str) -> type[nn.Module]:
@@ -246,7 +120,7 @@ def _rewritten(right: str, wrong: str) -> type[nn.Module]:
 
 def _first(name: str) -> Callable[[Any], bool]:
     """Whether `name` is the first bug that is left, and shows in results, not in an error."""
-    return lambda answer: failing(_read_class(answer))[:1] == [name] and not _why(answer, name)
+    return lambda answer: failing(_read_class(answer))[:1] == [name] and not why(answer, name)
 
 
 REPAIR = Exercise(
@@ -270,12 +144,38 @@ REPAIR = Exercise(
               hint="nothing is repaired yet: take the method that depends on no other, split, and try it on a tensor "
                    "that you can read"),
         Wrong(name="the first target dropped", recognise=_feeds(lambda targets: targets[:, :-1]),
-              answer=_rewritten("inputs = F.pad(targets[:, :-1], (1, 0), value=1)",
-                                "inputs, targets, real = targets[:, :-1], targets[:, 1:], real[:, 1:]"),
+              answer=_rewritten(SHIFT, "inputs, targets, real = targets[:, :-1], targets[:, 1:], real[:, 1:]"),
               hint="every target has to be predicted, the first one too: what does the model read before it?"),
         Wrong(name="no mark of the beginning", recognise=_feeds(lambda targets: F.pad(targets[:, :-1], (1, 0))),
               answer=_rewritten("value=1", "value=0"),
               hint="shifted, and the first input is not the one that the docstring names"),
+        Wrong(name="shifted the other way", recognise=_feeds(lambda targets: F.pad(targets[:, 1:], (0, 1), value=1)),
+              answer=_rewritten(SHIFT, "inputs = F.pad(targets[:, 1:], (0, 1), value=1)"),
+              hint="at t the model reads what comes after the target that it has to predict: which way should the "
+                   "inputs move?"),
+        Wrong(name="one input too many", recognise=_feeds(lambda targets: F.pad(targets, (1, 0), value=1)),
+              answer=_rewritten(SHIFT, "inputs = F.pad(targets, (1, 0), value=1)"),
+              hint="the model reads one token more than there are targets: behind which of them is nothing left to "
+                   "predict?"),
+        Wrong(name="BOS as a decimal",
+              recognise=lambda answer: fed_to(_read_class(answer), draw_ids(2, 6)).is_floating_point()
+              and failing(answer)[:1] == ["shift"],
+              answer=_rewritten(SHIFT, "inputs = torch.cat([torch.ones(len(targets), 1), targets[:, :-1]], dim=1)"),
+              hint="tokens are whole numbers: of which dtype is what you put in front of them?"),
+        Wrong(name="targets overwritten", recognise=_overwrites_targets,
+              answer=_rewritten(SHIFT, "inputs = targets; inputs[:, 1:] = targets[:, :-1].clone(); inputs[:, 0] = 1"),
+              hint="after the shift print the targets too: two names, and how many tensors?"),
+        Wrong(name="multiplied by the scale", recognise=_scales(math.sqrt(8)),
+              answer=_rewritten("q @ k.mT / scale", "q @ k.mT * scale"),
+              hint="the scores have become larger than q k^T, and should become smaller"),
+        Wrong(name="not scaled", recognise=_scales(1.0), answer=_rewritten("q @ k.mT / scale", "q @ k.mT"),
+              hint="the scores are q k^T as they come: how does their spread grow with the width of a head?"),
+        Wrong(name="divided by the width", recognise=_scales(1 / 8), answer=_rewritten("math.sqrt(q.shape[-1])",
+                                                                                     "q.shape[-1]"),
+              hint="divided too much: what grows with the width of a head, the variance of a score or its spread?"),
+        Wrong(name="softmax over the heads", recognise=_shares_between_heads,
+              answer=_rewritten("softmax(dim=-1)", "softmax(dim=1)"),
+              hint="scores have four axes (B, H, T, S): over which of them do your weights sum to 1?"),
         Wrong(name="hidden scores are 0", recognise=_weighs("polarity", lambda w: (w > 1e-9).all()),
               answer=_rewritten('float("-inf")', "0.0"),
               hint="hidden keys still get weight: which score becomes a weight of 0 in a softmax?"),
