@@ -17,7 +17,6 @@ from tftutor.models import EncoderDecoder
 from tftutor.packages import package_file
 from tftutor.serialization import CheckpointError, build_model, load_model
 from tftutor.tasks import PRONUNCIATION_LIMIT
-from tftutor.training import recipes
 from tftutor.training.evaluation import evaluate, score, transcribe
 from tftutor.training.recipes import RECIPES, SpellingTask, read_data, sample, train
 
@@ -211,10 +210,9 @@ def test_a_finished_training_can_be_resumed_to_the_same_checkpoint(finished: Pat
     assert (finished / "out" / "tiny.safetensors").read_bytes() == before
 
 
-def test_a_stopped_training_leaves_no_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recipes, "SpellingTask", Interrupting)
+def test_a_stopped_training_leaves_no_checkpoint(tmp_path: Path) -> None:
     file = tiny_training.dictionary(tmp_path / "train.txt", WORDS)
-    result = train(tiny_training.recipe(), train=file, out=tmp_path / "out", device="cpu")
+    result = train(tiny_training.recipe(), train=file, out=tmp_path / "out", device="cpu", make_task=Interrupting)
     assert (result.checkpoint, result.card, result.stopped) == (None, None, True)
     assert 0 < result.steps < result.total_steps
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["log.jsonl", "state.safetensors"]

@@ -120,12 +120,12 @@ def _(place: Function) -> Function:
 @fault("rotated-when-cached", "models.gpt.GPT.step", "right until tokens are evicted; then sinks are too far",
        "a kept key's position changes: its rotation cannot be stored with it")  # fmt: skip
 def _(step: Function) -> Function:
-    def broken(self: Any, tokens: Tensor, state: Any, *, valid: Tensor | None = None) -> Tensor:
+    def broken(self: Any, tokens: Tensor, state: Any, **marks: Tensor | None) -> Tensor:
         place = getattr(state, "place", None)
         if place is not None:
             state.place = lambda *inputs: place(*inputs)._replace(renumbered=False)
         try:
-            return step(self, tokens, state, valid=valid)
+            return step(self, tokens, state, **marks)
         finally:
             if place is not None:
                 state.__dict__.pop("place", None)
