@@ -53,7 +53,7 @@ def _first_is_itself(trial: Trial) -> Mismatch | None:
 
 
 def _no_table(trial: Trial) -> Mismatch | None:
-    length = 400
+    length = 160
     q, k, v = (torch.full((length, 2), 0.1) for _ in range(3))
     peak, table = peak_bytes(lambda: trial.call(q, k, v)), 4 * length**2
     if peak < table / 4:
